@@ -1,0 +1,1 @@
+"""The `needles` command."""

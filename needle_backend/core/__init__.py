@@ -1,0 +1,1 @@
+"""What CT and ultrasound share: needles, geometry, files, devices, weights, progress."""

@@ -1,0 +1,1 @@
+"""CT: preprocess -> network -> detect -> score -> match -> doubts -> localize, a file a step."""

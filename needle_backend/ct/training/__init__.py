@@ -1,0 +1,1 @@
+"""CT training: simulate -> dataset -> train -> evaluate."""

@@ -1,0 +1,1 @@
+"""Ultrasound: the tip of the needle on live B-mode images."""
