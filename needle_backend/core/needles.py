@@ -159,7 +159,7 @@ def as_point(values: Sequence[float] | np.ndarray) -> Point:
 
 
 def number_needles(needles: Sequence[Needle]) -> tuple[Needle, ...]:
-    """Number needles N01.. by handle position: right to left, anterior to posterior, cranial to caudal.
+    """Number needles N01.. by handle: right to left, anterior to posterior, cranial to caudal.
 
     Positions are compared in whole millimetres, so that sub-millimetre noise rarely swaps numbers.
     """
