@@ -1,0 +1,142 @@
+"""Randomisation ranges of the CT simulator, read from TOML: every number a case is drawn from."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from needle_backend.core.errors import InputError
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """The scanned grid."""
+
+    slices: Range = (9, 26)
+    slice_mm: tuple[float, ...] = (3.0, 5.0, 5.0, 5.0)
+    pixel_mm: Range = (0.70, 0.98)
+    matrix: int = 512
+
+
+@dataclass(frozen=True)
+class PatientSettings:
+    """The procedural patient and what else lies in the picture."""
+
+    prone_share: float = 0.5
+    half_width_mm: Range = (160, 215)
+    half_depth_mm: Range = (95, 140)
+    fat_mm: Range = (8, 40)
+    contrast_share: float = 0.3
+    other_metal_share: float = 0.2
+    seeds_share: float = 0.4
+    seeds: Range = (5, 60)
+    template_share: float = 0.5
+
+
+@dataclass(frozen=True)
+class NeedleSettings:
+    """The implant.
+
+    ``close_share`` of the needles get another axis nearer than 3 mm (but not touching within it);
+    ``faint_share`` of the shafts fade to ``faint_level`` of their strength somewhere on their way.
+    """
+
+    count: Range = (2, 36)
+    needle_free_share: float = 0.03
+    length_mm: tuple[float, ...] = (150.0, 180.0, 200.0, 210.0)
+    mixed_length_share: float = 0.3
+    radius_mm: Range = (0.5, 0.75)
+    metal_hu: Range = (1500, 9000)
+    tilt_deg: Range = (0, 20)
+    spacing_mm: Range = (5, 13)
+    close_share: float = 0.35
+    bowed_share: float = 0.2
+    bow_mm: Range = (1, 4)
+    faint_share: float = 0.4
+    faint_level: Range = (0.02, 0.3)
+    hub_radius_mm: Range = (2.4, 3.5)
+    hub_length_mm: Range = (18, 30)
+    hub_hu: Range = (60, 600)
+    metal_hub_share: float = 0.15
+
+
+@dataclass(frozen=True)
+class ScannerSettings:
+    """Blur, noise and metal artefacts."""
+
+    psf_sigma_mm: Range = (0.45, 0.85)
+    sharpen: Range = (0.0, 0.6)
+    noise_hu: Range = (6, 28)
+    streak: Range = (0.2, 1.4)
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """All ranges; a uniform draw from each (lo, hi) pair unless its name says otherwise."""
+
+    grid: GridSettings = field(default_factory=GridSettings)
+    patient: PatientSettings = field(default_factory=PatientSettings)
+    needles: NeedleSettings = field(default_factory=NeedleSettings)
+    scanner: ScannerSettings = field(default_factory=ScannerSettings)
+
+
+def read_settings(path: Path | None) -> SimulationSettings:
+    """Read simulation settings; what a file leaves out keeps its default.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
+    """
+    if path is None:
+        return SimulationSettings()
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not valid TOML: {error}.") from error
+    return from_table(SimulationSettings, table, path)
+
+
+def from_table(kind: type, table: dict[str, Any], path: Path) -> Any:
+    """Build the (nested) dataclass ``kind`` from a TOML table, naming what does not fit."""
+    defaults = kind()
+    known = {item.name for item in fields(kind)}
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        if name not in known:
+            raise InputError(
+                f"{path} sets {name!r}, which {kind.__name__} does not have; "
+                f"it has {', '.join(sorted(known))}."
+            )
+        values[name] = _converted(getattr(defaults, name), value, name, path)
+    return kind(**values)
+
+
+def _converted(default: Any, value: Any, name: str, path: Path) -> Any:
+    if is_dataclass(default) and isinstance(value, dict):
+        return from_table(type(default), value, path)
+    if isinstance(default, tuple) and isinstance(value, list):
+        return tuple(value)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(default) is not type(value):
+        raise InputError(f"{path}: {name} must look like {default!r}, not {value!r}.")
+    return value
+
+
+def draw(rng: np.random.Generator, bounds: Range) -> float:
+    """Draw uniformly between two bounds."""
+    return float(rng.uniform(bounds[0], bounds[1]))
+
+
+def draw_int(rng: np.random.Generator, bounds: Range) -> int:
+    """Draw a whole number between two bounds, both included."""
+    return int(rng.integers(int(bounds[0]), int(bounds[1]) + 1))
