@@ -25,6 +25,7 @@ _SCHEMA = (
     "Schema/markups-schema-v1.0.3.json#"
 )
 _GOLDEN_RATIO = 0.618034
+_LEAST_LUMINANCE = 0.5
 
 
 def write_markups(path: Path, needles: Sequence[Needle]) -> None:
@@ -69,7 +70,11 @@ def needle_colour(index: int) -> tuple[float, float, float]:
     """Return needle ``index``'s red, green and blue (0..1): bright, and unlike its neighbours'."""
     hue = (0.08 + index * _GOLDEN_RATIO) % 1.0
     saturation = (0.85, 0.55)[index % 2]
-    red, green, blue = (round(value, 3) for value in colorsys.hsv_to_rgb(hue, saturation, 1.0))
+    colour = np.array(colorsys.hsv_to_rgb(hue, saturation, 1.0))
+    # Pure blues vanish on a dark image: mix in white until they are light enough.
+    luminance = colour @ (0.30, 0.59, 0.11)
+    white = max(0.0, (_LEAST_LUMINANCE - luminance) / (1 - luminance))
+    red, green, blue = (round(float(value), 3) for value in colour + white * (1 - colour))
     return red, green, blue
 
 
