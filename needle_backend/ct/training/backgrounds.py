@@ -1,4 +1,4 @@
-"""Real CTs without needles as backgrounds: resampled, turned, and laid into a full field of view."""
+"""Real CTs without needles as backgrounds: restacked, mirrored, laid into a full field of view."""
 
 from __future__ import annotations
 

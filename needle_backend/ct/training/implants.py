@@ -1,7 +1,7 @@
 """Plan an implant: where needles, hubs, seeds and the template lie in a patient.
 
-Needles come in parallel groups and fans from the side away from the couch, nearly in the axial plane
-(Xiao et al. 2025, figure 1): tips in the body, hubs in air.
+Needles come in parallel groups and fans from the side away from the couch, nearly in the axial
+plane (Xiao et al. 2025, figure 1): tips in the body, hubs in air.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ class ImplantPlanner:
         return needles
 
     def _beside(self, host: ImplantNeedle) -> ImplantNeedle | None:
-        """A needle whose axis passes ``host`` within 3 mm, at a small angle, hubs not in each other."""
+        """A needle whose axis passes ``host`` within 3 mm, at a small angle."""
         rng = self._rng
         along = draw(rng, (0.0, 0.75))
         side = np.cross(host.direction, rng.standard_normal(3))

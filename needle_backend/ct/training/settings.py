@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from needle_backend.core.errors import InputError
 
 Range = tuple[float, float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,26 +88,34 @@ class SimulationSettings:
 
 
 def read_settings(path: Path | None) -> SimulationSettings:
-    """Read simulation settings; what a file leaves out keeps its default.
+    """Read simulation settings; what a file leaves out keeps its default, None keeps all.
 
     Raises
     ------
     InputError
         When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
     """
-    if path is None:
-        return SimulationSettings()
+    return SimulationSettings() if path is None else read_toml(SimulationSettings, path)
+
+
+def read_toml(kind: type[T], path: Path) -> T:
+    """Read a (nested) settings dataclass from a TOML file.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}.") from error
-    return from_table(SimulationSettings, table, path)
+    return _from_table(kind, table, path)
 
 
-def from_table(kind: type, table: dict[str, Any], path: Path) -> Any:
-    """Build the (nested) dataclass ``kind`` from a TOML table, naming what does not fit."""
+def _from_table(kind: type[T], table: dict[str, Any], path: Path) -> T:
     defaults = kind()
     known = {item.name for item in fields(kind)}
     values: dict[str, Any] = {}
@@ -122,7 +131,7 @@ def from_table(kind: type, table: dict[str, Any], path: Path) -> Any:
 
 def _converted(default: Any, value: Any, name: str, path: Path) -> Any:
     if is_dataclass(default) and isinstance(value, dict):
-        return from_table(type(default), value, path)
+        return _from_table(type(default), value, path)
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):

@@ -43,7 +43,7 @@ class Points:
 
 
 def splat(points: Points, grid: Grid, out: np.ndarray) -> None:
-    """Add points to ``out`` [slice, row, column] in HU: linear in the plane, box along the slices."""
+    """Add points to ``out`` [slice, row, column] in HU: linear in the plane, box along z."""
     ijk = grid.to_ijk(points.xyz)
     value = points.mass / np.prod(grid.spacing_mm)
     k = np.rint(ijk[:, 2]).astype(int)

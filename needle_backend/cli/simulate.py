@@ -1,0 +1,75 @@
+"""`needles simulate`: images with known needles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from needle_backend.cli.terminal import progress_bar
+from needle_backend.core.files import check_writable
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _simulate() -> None:
+    """Make images with known needles; simulated, never clinical."""
+
+
+@app.command()
+def ct(
+    cases: Annotated[int, typer.Option(min=1, help="How many cases.")],
+    output: Annotated[Path, typer.Option(help="Folder for case_000/ct.nii.gz and truth.json.")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    settings: Annotated[
+        Path | None, typer.Option(help="TOML with ranges to draw from; defaults elsewhere.")
+    ] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of real needle-free CTs to put the needles into.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Contact sheet (PNG or JPEG) of the first cases.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate at once.")] = 1,
+) -> None:
+    """Simulate CTs of pelvic implants with known needles.
+
+    Folders that are already there are kept, so that a stopped run goes on where it was.
+    """
+    from needle_backend.ct.training.backgrounds import find_backgrounds
+    from needle_backend.ct.training.factory import CaseOrder, simulate_cases
+    from needle_backend.ct.training.settings import read_settings
+
+    order = CaseOrder(
+        settings=read_settings(settings),
+        seed=seed,
+        cases=cases,
+        output=output,
+        backgrounds=find_backgrounds(backgrounds) if backgrounds is not None else (),
+    )
+    if sheet is not None:
+        check_writable(sheet)
+    folders = []
+    with progress_bar({"simulate": 1.0}) as progress:
+        for folder in simulate_cases(order, workers):
+            folders.append(folder)
+            progress("simulate", len(folders) / cases)
+    if sheet is not None:
+        _draw_sheet(folders[:8], sheet)
+    typer.echo(f"{cases} simulated cases in {output}.")
+
+
+def _draw_sheet(folders: list[Path], sheet: Path) -> None:
+    from needle_backend.core.files import written_whole
+    from needle_backend.core.truth import read_truth
+    from needle_backend.core.volume_io import read_volume
+    from needle_backend.ct.training.factory import contact_sheet
+
+    rows = [
+        (folder.name, read_volume(folder / "ct.nii.gz"), read_truth(folder / "truth.json"))
+        for folder in folders
+    ]
+    with written_whole(sheet) as path:
+        contact_sheet(rows, path)

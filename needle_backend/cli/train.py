@@ -1,0 +1,51 @@
+"""`needles train`: train a network on simulated cases, or on one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from needle_backend.core.errors import InputError
+
+app = typer.Typer(no_args_is_help=True)
+
+_RECIPES = Path(__file__).resolve().parents[1] / "ct" / "training" / "recipes"
+
+
+@app.callback()
+def _train() -> None:
+    """Train networks."""
+
+
+@app.command()
+def ct(
+    data: Annotated[
+        list[Path], typer.Option(help="Folder of cases (case_000/ct.nii.gz, truth.json); repeat.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for checkpoints, curves and weights.")],
+    config: Annotated[
+        Path, typer.Option(help="TOML recipe; the default is the shipped small network's.")
+    ] = _RECIPES / "hrnet_w18_small.toml",
+    init: Annotated[Path | None, typer.Option(help="Weights to start from (fine-tuning).")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+) -> None:
+    """Train the tip-handle network; run it again with the same --output to go on after a stop.
+
+    Needs the training packages: pip install 'needle-backend[train]'.
+    """
+    try:
+        from needle_backend.ct.training.train import read_recipe, train
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"Training needs the package {error.name}; install the extra: "
+            "pip install 'needle-backend[train]'."
+        ) from error
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    weights = train(read_recipe(config), data, output, init, max_hours)
+    typer.echo(f"Trained weights and their model card: {weights}")

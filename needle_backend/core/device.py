@@ -1,0 +1,53 @@
+"""Which device computes: the one asked for, or the best there is, and why not another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from needle_backend.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class DeviceChoice:
+    """A torch device's name, and sentences about what could not be had."""
+
+    device: str
+    warnings: tuple[str, ...] = ()
+
+
+def choose_device(requested: str) -> DeviceChoice:
+    """Choose "cpu" or "cuda:N".
+
+    Parameters
+    ----------
+    requested
+        "auto" takes the GPU with most free memory, else the CPU; "cpu"; "cuda" or "cuda:1".
+
+    Raises
+    ------
+    InputError
+        When the name is none of these, or that GPU does not exist.
+    """
+    if requested == "cpu":
+        return DeviceChoice("cpu")
+    if requested != "auto" and not _is_cuda_name(requested):
+        raise InputError(f"There is no device {requested!r}; use auto, cpu, cuda or cuda:N.")
+    import torch
+
+    if not torch.cuda.is_available():
+        if requested == "auto":
+            return DeviceChoice("cpu")
+        return DeviceChoice("cpu", ("No usable CUDA GPU was found, so the CPU computes instead.",))
+    count = torch.cuda.device_count()
+    if ":" in requested:
+        number = int(requested.split(":")[1])
+        if number >= count:
+            raise InputError(f"There is no device {requested!r}; this machine has {count} GPU(s).")
+        return DeviceChoice(requested)
+    freest = max(range(count), key=lambda number: torch.cuda.mem_get_info(number)[0])
+    return DeviceChoice(f"cuda:{freest}")
+
+
+def _is_cuda_name(name: str) -> bool:
+    kind, _, number = name.partition(":")
+    return kind == "cuda" and (number.isdigit() or name == "cuda")

@@ -1,0 +1,72 @@
+"""Where weights lie, which there are, and whether a file is what its model card says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from needle_backend.core.errors import InputError
+
+WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "Weights"
+"""Beside the package, in the source tree as in an installed extension."""
+
+DEFAULT_CT_WEIGHTS = "ct_hrnet_w18_small"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file and its model card."""
+
+    name: str
+    path: Path
+    card: dict[str, Any]
+
+
+def list_weights(folder: Path = WEIGHTS_FOLDER) -> list[WeightsFile]:
+    """Return every weights file in the folder that has a readable card, in order of their names."""
+    return [_with_card(path) for path in sorted(folder.glob("*.safetensors"))]
+
+
+def find_weights(name_or_path: str | None) -> WeightsFile:
+    """Find weights by name or path, checked against their card; None gives the CT default.
+
+    Raises
+    ------
+    InputError
+        When there is no such file or card, or the file's sha256 is not the card's.
+    """
+    name = name_or_path or DEFAULT_CT_WEIGHTS
+    path = Path(name)
+    if path.suffix != ".safetensors":
+        path = WEIGHTS_FOLDER / f"{name}.safetensors"
+    if not path.is_file():
+        raise InputError(
+            f"No weights at {path}; give a .safetensors file or a name that `needles info` lists."
+        )
+    found = _with_card(path)
+    if sha256_of(path) != found.card.get("sha256"):
+        raise InputError(
+            f"{path} is not the file its model card describes (sha256 differs): it was cut short "
+            "or altered; install it again."
+        )
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _with_card(path: Path) -> WeightsFile:
+    card_path = path.with_suffix(".json")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} has no readable model card; put {card_path.name} beside it."
+        ) from error
+    return WeightsFile(path.stem, path, card)

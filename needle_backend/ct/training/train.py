@@ -1,0 +1,255 @@
+"""Train a tip-handle network with Lightning: resumable, stops early, exports fp16 weights."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from needle_backend.core.errors import InputError
+from needle_backend.ct.detect import detect_ends
+from needle_backend.ct.ends import HANDLE, TIP
+from needle_backend.ct.network import NetworkSettings, TipHandleNetwork
+from needle_backend.ct.preprocess import InputSettings
+from needle_backend.ct.training import losses
+from needle_backend.ct.training.dataset import Case, CropDataset, CropSettings, load_cases
+from needle_backend.ct.training.export import export_weights
+from needle_backend.ct.training.settings import read_toml
+from needle_backend.ct.training.slice_score import SliceScore, score_slices
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """Optimisation."""
+
+    epochs: int = 12
+    crops_an_epoch: int = 4000
+    batch: int = 10
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warm_up_share: float = 0.04
+    ema_decay: float = 0.998
+    patience_epochs: int = 8
+    validation_share: float = 0.06
+    validation_slices: int = 60
+    precision: str = "bf16-mixed"
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One model's recipe."""
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    input: InputSettings = field(default_factory=InputSettings)
+    crops: CropSettings = field(default_factory=CropSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+
+
+def read_recipe(path: Path) -> TrainSettings:
+    """Read a training recipe from TOML; what it leaves out keeps its default."""
+    return read_toml(TrainSettings, path)
+
+
+class TipHandleModule(L.LightningModule):
+    """The network, its loss, and an exponential moving average of its weights for validation."""
+
+    def __init__(self, settings: TrainSettings, validation: Sequence[Case]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.network = TipHandleNetwork(settings.network)
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self._validation = list(validation)
+
+    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
+        """Weighted loss of one batch."""
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        features = self.network.features(image)
+        cells, offset, direction = _listed(batch["ends"], batch["count"])
+        focal = losses.focal_loss(self.network.heatmap_logits(features), batch["heatmap"])
+        shift = losses.offset_loss(self.network.offset_at(features, cells), offset)
+        angle = losses.angle_loss(self.network.direction_at(features, cells), direction)
+        total = (
+            losses.FOCAL_WEIGHT * focal + losses.OFFSET_WEIGHT * shift + losses.ANGLE_WEIGHT * angle
+        )
+        self.log_dict({"focal": focal, "offset": shift, "angle": angle, "loss": total})
+        return total
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the averaged weights towards the current ones; slower once training has settled."""
+        decay = min(
+            self.settings.schedule.ema_decay, (1 + self.global_step) / (10 + self.global_step)
+        )
+        current = self.network.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(current[name].to(value.dtype), 1 - decay)
+            else:
+                value.copy_(current[name])
+
+    def on_train_epoch_start(self) -> None:
+        """Give every epoch its own crops."""
+        self.trainer.train_dataloader.dataset.epoch = self.current_epoch
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        """Nothing a batch: whole slices are scored at the end of the epoch."""
+
+    def on_validation_epoch_end(self) -> None:
+        """Detection F1 of the averaged weights on whole validation slices."""
+        scores = validate(self.average, self._validation, self.settings)
+        values = {f"val_{name}": value for name, value in scores.items()}
+        self.log_dict(values)
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+        print(f"epoch {self.current_epoch}  {shown}", flush=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with a warm-up and a cosine to zero over the whole run."""
+        schedule = self.settings.schedule
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        rates = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            schedule.learning_rate,
+            total_steps=steps,
+            pct_start=schedule.warm_up_share,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+
+def _listed(
+    ends: torch.Tensor, count: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """From padded (batch, room, 6) rows to cells (m, 3), offsets (m, 2), directions (m, 2)."""
+    used = torch.arange(ends.shape[1], device=ends.device)[None] < count[:, None]
+    image = torch.nonzero(used)[:, 0]
+    rows = ends[used]
+    cells = torch.stack([image, rows[:, 0].long(), rows[:, 1].long()], dim=1)
+    return cells, rows[:, 2:4], rows[:, 4:6]
+
+
+def validate(
+    network: TipHandleNetwork, cases: Sequence[Case], settings: TrainSettings
+) -> dict[str, float]:
+    """Score whole slices with labels, spread evenly over the validation cases."""
+    places = [(case, k) for case in cases for k in sorted({label.slice for label in case.labels})]
+    chosen = np.linspace(0, len(places) - 1, min(settings.schedule.validation_slices, len(places)))
+    totals = {TIP: SliceScore(), HANDLE: SliceScore()}
+    for index in np.unique(chosen.astype(int)):
+        case, k = places[index]
+        array = case.array()
+        reach = settings.input.neighbours
+        first, last = max(0, k - reach), min(len(array), k + reach + 1)
+        ends = detect_ends(network, np.asarray(array[first:last]), settings.input, threshold=0.3)
+        labels = [label for label in case.labels if label.slice == k]
+        on_slice = ends.take(ends.slice_index == k - first)
+        for kind in totals:
+            totals[kind] += score_slices(on_slice, labels, kind, case.pixel_mm)
+    tip, handle = totals[TIP], totals[HANDLE]
+    return {
+        "f1": 0.5 * (tip.f1 + handle.f1),
+        "tip_recall": tip.recall,
+        "tip_precision": tip.precision,
+        "tip_mae_mm": tip.mae_mm,
+        "handle_recall": handle.recall,
+        "handle_precision": handle.precision,
+        "handle_mae_mm": handle.mae_mm,
+        "angle_deg": 0.5 * (tip.angle_deg + handle.angle_deg),
+    }
+
+
+def train(
+    settings: TrainSettings,
+    data: Sequence[Path],
+    output: Path,
+    initial: Path | None = None,
+    max_hours: float | None = None,
+) -> Path:
+    """Train and export; run again with the same ``output`` to go on after a stop.
+
+    Returns
+    -------
+    Path
+        The exported weights.
+
+    Raises
+    ------
+    InputError
+        When there are too few cases to train and validate on.
+    """
+    cv2.setNumThreads(0)
+    schedule = settings.schedule
+    L.seed_everything(schedule.seed)
+    output.mkdir(parents=True, exist_ok=True)
+    cases = load_cases(data, output / "cache")
+    fit, held = _split(cases, schedule.validation_share)
+    module = TipHandleModule(settings, held)
+    if initial is not None:
+        from needle_backend.ct.weights import load_state
+
+        module.network.load_state_dict(load_state(initial))
+    crops = CropDataset(fit, settings.crops, settings.input, schedule.crops_an_epoch, schedule.seed)
+    best = ModelCheckpoint(output, "best", monitor="val_f1", mode="max", save_last=True)
+    recent = ModelCheckpoint(output, "recent", every_n_train_steps=100)
+    stops = [EarlyStopping("val_f1", mode="max", patience=schedule.patience_epochs)]
+    limit = [Timer({"hours": max_hours})] if max_hours else []
+    trainer = L.Trainer(
+        max_epochs=schedule.epochs,
+        precision=schedule.precision,
+        callbacks=[best, recent, *stops, *limit],
+        logger=TensorBoardLogger(output, name="", version=""),
+        gradient_clip_val=5.0,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        default_root_dir=output,
+        accelerator="auto",
+    )
+    loader = DataLoader(
+        crops, schedule.batch, num_workers=1, persistent_workers=False, drop_last=True
+    )
+    checkpoint = output / "recent.ckpt"
+    started = time.monotonic()
+    trainer.fit(
+        module,
+        loader,
+        DataLoader([0]),
+        ckpt_path=checkpoint if checkpoint.exists() else None,
+        weights_only=False,
+    )
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+    averaged = {
+        name.removeprefix("average."): value
+        for name, value in state.items()
+        if name.startswith("average.")
+    }
+    facts = {
+        "data": [str(path.name) for path in data],
+        "cases": len(cases),
+        "validation": {"cases": [case.name for case in held], "f1": float(best.best_model_score)},
+        "epochs": trainer.current_epoch,
+        "hours_this_run": round((time.monotonic() - started) / 3600, 2),
+    }
+    return export_weights(averaged, settings, facts, output)
+
+
+def _split(cases: Sequence[Case], share: float) -> tuple[list[Case], list[Case]]:
+    """Hold out every n-th case for validation."""
+    every = max(2, round(1 / share))
+    held = [case for i, case in enumerate(cases) if i % every == every - 1]
+    if not held:
+        raise InputError(
+            f"{len(cases)} cases are too few to train and validate on; give at least {every}."
+        )
+    return [case for i, case in enumerate(cases) if i % every != every - 1], held
