@@ -1,0 +1,46 @@
+"""What the user chooses, as a typed parameter node that is saved with the scene."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.parameterNodeWrapper import (
+    Choice,
+    Decimals,
+    SingleStep,
+    WithinRange,
+    parameterNodeWrapper,
+)
+
+from needle_backend.core.needles import LocateOptions
+
+AUTOMATIC_COUNT = 0
+"""The needle count that means: estimate it."""
+
+
+@parameterNodeWrapper
+class NeedleLocalizationParameters:
+    """The module's parameters; needle_count 0 means that the number is estimated."""
+
+    volume: vtkMRMLScalarVolumeNode
+    needle_count: Annotated[int, WithinRange(AUTOMATIC_COUNT, 200)] = AUTOMATIC_COUNT
+    length_mm: Annotated[float, WithinRange(20.0, 400.0), Decimals(0), SingleStep(5.0)] = (
+        LocateOptions.length_mm
+    )
+    length_tolerance_mm: Annotated[float, WithinRange(1.0, 200.0), Decimals(0), SingleStep(5.0)] = (
+        LocateOptions.length_tolerance_mm
+    )
+    device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = LocateOptions.device
+    numbers_visible: bool = True
+
+
+def locate_options(parameters: NeedleLocalizationParameters) -> LocateOptions:
+    """Return the backend's options for the parameters chosen."""
+    count = parameters.needle_count
+    return LocateOptions(
+        count=None if count == AUTOMATIC_COUNT else count,
+        length_mm=parameters.length_mm,
+        length_tolerance_mm=parameters.length_tolerance_mm,
+        device=parameters.device,
+    )

@@ -1,0 +1,133 @@
+"""The module's self test; runs inside Slicer and wherever Slicer's scene runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import slicer
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
+
+import needle_backend
+from needle_backend.core.errors import InputError
+from needle_backend.core.needles import LocateOptions, LocateResult, Needle, NeedleCount
+from needle_backend.core.progress import CancelToken, Progress
+from needle_backend.core.volume import Volume
+from NeedleLocalizationLib.installation import missing_packages
+from NeedleLocalizationLib.localization_run import LocalizationRun
+from NeedleLocalizationLib.logic import NeedleLocalizationLogic
+from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of
+
+SAMPLE = Path(needle_backend.__file__).parents[1] / "Resources" / "Sample"
+GATE_MM = 5.0
+
+EXAMPLE_NEEDLES = (
+    Needle((10.0, -20.0, 5.0), (12.0, -22.0, -175.0), score=3.25, confidence=0.97, id="N01"),
+    Needle(
+        (25.0, 0.0, 10.0),
+        (24.0, -3.0, -168.0),
+        score=1.5,
+        confidence=0.41,
+        doubts=("another needle's axis is nearer than 3 mm", "its shaft fades for 20 mm"),
+        id="N02",
+    ),
+)
+
+
+@dataclass
+class GivenNeedles:
+    """A localizer that finds the needles it was given; keeps what it was asked."""
+
+    needles: tuple[Needle, ...] = EXAMPLE_NEEDLES
+    asked: list[tuple[Volume, LocateOptions]] = field(default_factory=list)
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        """Return the needles given, after one step of every stage."""
+        self.asked.append((volume, options))
+        for stage in ("read", "tophat", "network", "match"):
+            cancel.raise_if_cancelled()
+            progress(stage, 1.0)
+        estimated = options.count is None
+        count = NeedleCount(len(self.needles) if estimated else options.count, estimated)
+        return LocateResult(self.needles, count)
+
+
+def add_example_volume(name: str = "CT") -> vtkMRMLScalarVolumeNode:
+    """Add a small CT with something in it to the scene."""
+    array = np.full((20, 64, 48), -1000, np.int16)
+    array[:, 16:48, 12:36] = 40
+    ijk_to_ras = np.diag([-2.0, -2.0, 5.0, 1.0])
+    ijk_to_ras[:3, 3] = 48.0, 64.0, -50.0
+    return slicer.util.addVolumeFromArray(array, ijkToRAS=ijk_to_ras, name=name)
+
+
+class NeedleLocalizationTest(ScriptedLoadableModuleTest):
+    """Runs the logic from volume nodes to line nodes."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear(0)
+
+    def test_needles_found_become_lines_with_tip_and_handle(self) -> None:
+        volume_node = add_example_volume()
+        nodes = NeedleLocalizationLogic(GivenNeedles()).locate(volume_node, LocateOptions())
+        self.assertEqual([needle_from_node(node) for node in nodes], list(EXAMPLE_NEEDLES))
+        self.assertEqual([node.GetName() for node in nodes], ["N01", "N02"])
+        labels = [nodes[0].GetNthControlPointLabel(i) for i in range(2)]
+        self.assertEqual(labels, ["T", "H"])
+        self.assertTrue(all(node.GetLocked() for node in nodes))
+        self.delayDisplay("Needles found are lines in the scene")
+
+    def test_a_run_in_the_background_ends_with_its_result(self) -> None:
+        ended: list[LocalizationRun] = []
+        logic = NeedleLocalizationLogic(GivenNeedles())
+        logic.start(add_example_volume(), LocateOptions(), lambda state: None, ended.append)
+        deadline_s = time.monotonic() + 20.0
+        while not ended and time.monotonic() < deadline_s:
+            slicer.app.processEvents()
+        self.assertEqual(ended[0].result().needles, EXAMPLE_NEEDLES)
+
+    def test_a_second_run_replaces_the_needles_of_its_volume_only(self) -> None:
+        first, second = add_example_volume("first"), add_example_volume("second")
+        logic = NeedleLocalizationLogic(GivenNeedles())
+        kept = logic.locate(first, LocateOptions())
+        logic.locate(second, LocateOptions())
+        logic.localizer = GivenNeedles(EXAMPLE_NEEDLES[:1])
+        logic.locate(second, LocateOptions())
+        self.assertEqual(needle_nodes_of(first), kept)
+        self.assertEqual(len(needle_nodes_of(second)), 1)
+
+    def test_a_volume_without_image_is_refused_and_the_scene_kept(self) -> None:
+        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        with self.assertRaisesRegex(InputError, "empty holds no image data"):
+            NeedleLocalizationLogic(GivenNeedles()).locate(empty, LocateOptions())
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
+
+    def test_the_sample_ct_yields_its_needles(self) -> None:
+        if missing_packages():
+            self.delayDisplay("Left out: the packages that find needles are not installed")
+            return
+        from needle_backend.core.truth import read_truth
+        from needle_backend.core.volume_io import read_volume
+
+        truth = read_truth(SAMPLE / "truth.json")
+        volume = read_volume(SAMPLE / "sample_ct.nii.gz")
+        lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
+        ijk_to_lps = np.diag([*volume.spacing_mm, 1.0])
+        ijk_to_lps[:3, 3] = volume.origin_lps
+        volume_node = slicer.util.addVolumeFromArray(
+            volume.array, ijkToRAS=lps_to_ras @ ijk_to_lps, name="sample"
+        )
+        nodes = NeedleLocalizationLogic().locate(volume_node, LocateOptions(count=len(truth)))
+        tips = np.array([needle_from_node(node).tip_lps for node in nodes])
+        missed = [
+            needle.tip_lps
+            for needle in truth
+            if np.linalg.norm(tips - needle.tip_lps, axis=1).min() > GATE_MM
+        ]
+        self.assertLessEqual(len(missed), len(truth) // 5)
