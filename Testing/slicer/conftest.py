@@ -1,0 +1,72 @@
+"""Starts Slicer's scene and stand-ins once, and loads the modules for the tests that ask."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slicer_harness.boot import boot
+
+try:
+    slicer = boot()
+except ImportError as error:
+    raise pytest.UsageError(
+        f"Slicer's core or Qt does not load ({error}); "
+        "`python3 tools/check_system.py test` names the system packages that are missing."
+    ) from error
+
+from slicer_harness.modules import LoadedModule, load_module
+
+ROOT = Path(__file__).parents[2]
+PICTURES = "NEEDLEGUIDE_PICTURES"
+"""Environment variable: the folder to keep the tests' pictures in."""
+
+
+@pytest.fixture(scope="session")
+def needle_localization() -> LoadedModule:
+    return load_module(ROOT / "NeedleLocalization" / "NeedleLocalization.py")
+
+
+@pytest.fixture(scope="session")
+def needle_tip_us() -> LoadedModule:
+    return load_module(ROOT / "NeedleTipUS" / "NeedleTipUS.py")
+
+
+@pytest.fixture
+def scene() -> Iterator[Any]:
+    slicer.mrmlScene.Clear(0)
+    yield slicer.mrmlScene
+    slicer.mrmlScene.Clear(0)
+
+
+@pytest.fixture
+def dialogs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the texts of error dialogs."""
+    shown: list[str] = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: shown.append(text))
+    return shown
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Let Qt work until a condition holds."""
+
+    def wait(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline_s, "it did not happen in time"
+            slicer.app.processEvents()
+
+    return wait
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = Path(os.environ.get(PICTURES, tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
