@@ -90,7 +90,7 @@ _TILE_PX = 300
 def contact_sheet(cases: Iterable[tuple[str, Volume, tuple[Needle, ...]]], path: Path) -> None:
     """Draw one row a case: three slices, the axial and coronal maximum, and the truth over it."""
     rows = [_sheet_row(name, volume, needles) for name, volume, needles in cases]
-    cv2.imwrite(str(path), np.concatenate(rows), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.imwrite(str(path), np.concatenate(rows))
 
 
 def _sheet_row(name: str, volume: Volume, needles: tuple[Needle, ...]) -> np.ndarray:

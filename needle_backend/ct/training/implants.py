@@ -25,7 +25,8 @@ class ImplantNeedle:
     """One needle as it stands in the patient.
 
     ``bow_lps`` is the offset of its middle from the straight line; ``strength`` holds factors on
-    the metal's HU at evenly spaced places from tip to hub.
+    the metal's HU at evenly spaced places from tip to hub; ``hub_flange`` is the far rim's radius
+    over the barrel's.
     """
 
     tip: np.ndarray
@@ -37,6 +38,7 @@ class ImplantNeedle:
     hub_radius_mm: float
     hub_length_mm: float
     hub_hu: float
+    hub_flange: float
 
     @property
     def direction(self) -> np.ndarray:
@@ -189,6 +191,7 @@ class ImplantPlanner:
             hub_radius_mm=self._look.hub_radius_mm,
             hub_length_mm=self._look.hub_length_mm,
             hub_hu=self._look.hub_hu,
+            hub_flange=self._look.hub_flange,
         )
 
     def _strength(self) -> np.ndarray:
@@ -311,6 +314,7 @@ class _NeedleLook:
     hub_radius_mm: float
     hub_length_mm: float
     hub_hu: float
+    hub_flange: float
 
     @classmethod
     def drawn(cls, settings: NeedleSettings, rng: np.random.Generator) -> _NeedleLook:
@@ -326,6 +330,7 @@ class _NeedleLook:
             hub_radius_mm=draw(rng, settings.hub_radius_mm),
             hub_length_mm=draw(rng, settings.hub_length_mm),
             hub_hu=hub_hu,
+            hub_flange=draw(rng, settings.hub_flange),
         )
 
 

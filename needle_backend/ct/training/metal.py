@@ -37,7 +37,7 @@ def hub_points(needle: ImplantNeedle) -> Points:
     flange_axis = axis[-5:]
     flange = tube(
         flange_axis,
-        1.35 * needle.hub_radius_mm,
+        needle.hub_flange * needle.hub_radius_mm,
         needle.hub_hu - AIR_HU,
         rings=1,
         inner_mm=needle.hub_radius_mm,

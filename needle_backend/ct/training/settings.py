@@ -64,6 +64,7 @@ class NeedleSettings:
     hub_radius_mm: Range = (2.4, 3.5)
     hub_length_mm: Range = (18, 30)
     hub_hu: Range = (60, 600)
+    hub_flange: Range = (1.0, 1.45)
     metal_hub_share: float = 0.15
 
 
