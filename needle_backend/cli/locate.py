@@ -1,0 +1,149 @@
+"""`needles locate`: find the needles in one CT."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from needle_backend.cli.agreement import agreement_with
+from needle_backend.cli.terminal import print_needles, progress_bar, warn
+from needle_backend.core.errors import InputError
+from needle_backend.core.files import check_writable
+from needle_backend.core.needles import LocateOptions, LocateResult, Needle
+from needle_backend.core.progress import CancelToken
+
+if TYPE_CHECKING:
+    from needle_backend.core.volume import Volume
+    from needle_backend.ct.localize import Localizer
+
+_DEFAULTS = LocateOptions()
+_SHARE_OF_STAGE = {"read": 0.05, "tophat": 0.05, "network": 0.8, "match": 0.1}
+
+
+def locate(
+    input: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="A CT: NIfTI, NRRD, MHA... or a folder of DICOM images."
+        ),
+    ],
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Number of needles; estimated when not given.")
+    ] = None,
+    length: Annotated[
+        float, typer.Option(min=1, help="From tip to hub centre, mm.")
+    ] = _DEFAULTS.length_mm,
+    length_tolerance: Annotated[
+        float, typer.Option(min=0, help="Needles may be this much shorter or longer, mm.")
+    ] = _DEFAULTS.length_tolerance_mm,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = _DEFAULTS.device,
+    solver: Annotated[
+        str, typer.Option(help="How tips and handles are matched.")
+    ] = _DEFAULTS.solver,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights by name or file; see needles info.")
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Which series of a DICOM folder: its number or UID.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="A truth.json; the table shows the errors against it.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write line markups for Slicer (.mrk.json).")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a table (.csv).")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write an overview (.png).")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Find the needles in a CT."""
+    _check_outputs(input, {".json": output, ".csv": csv, ".png": picture})
+    known = _read_truth(truth)
+    options = LocateOptions(
+        count=count,
+        length_mm=length,
+        length_tolerance_mm=length_tolerance,
+        device=device,
+        solver=solver,
+        weights=weights,
+    )
+    volume, result = _find(input, series, options)
+    _write(volume, result, output, csv, picture)
+    warn(result.warnings)
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=1))
+        return
+    agreement = None if known is None else agreement_with(known, result.needles)
+    print_needles(result, volume.source, agreement)
+    for path in (output, csv, picture):
+        if path is not None:
+            typer.echo(f"Written: {path}")
+
+
+def make_localizer() -> Localizer:
+    """Return what finds needles; tests put a stand-in here."""
+    from needle_backend.ct.localize import InProcessLocalizer
+
+    return InProcessLocalizer()
+
+
+def _check_outputs(input: Path, wanted: dict[str, Path | None]) -> None:
+    """Refuse output places that would fail after the work, or overwrite what must stay."""
+    places = [(suffix, path) for suffix, path in wanted.items() if path is not None]
+    for suffix, path in places:
+        if path.suffix.lower() != suffix:
+            name = ".mrk.json" if suffix == ".json" else suffix
+            raise InputError(f"{path} must end in {name}; give it another name.")
+        if path.resolve() == input.resolve():
+            raise InputError(f"{path} is the input itself; write somewhere else.")
+        check_writable(path)
+
+
+def _read_truth(path: Path | None) -> tuple[Needle, ...] | None:
+    from needle_backend.core.truth import read_truth
+
+    return None if path is None else read_truth(path)
+
+
+def _find(input: Path, series: str | None, options: LocateOptions) -> tuple[Volume, LocateResult]:
+    """Read the volume and find its needles, showing progress."""
+    from needle_backend.core.volume_io import read_volume
+
+    with progress_bar(_SHARE_OF_STAGE) as progress:
+        progress("read", 0.0)
+        start = time.perf_counter()
+        volume = read_volume(input, series)
+        read_s = time.perf_counter() - start
+        result = make_localizer().locate(volume, options, progress, CancelToken())
+    timings_s = {**result.timings_s, "read": read_s}
+    timings_s["total"] = read_s + timings_s.get("total", 0.0)
+    warnings = tuple(dict.fromkeys(volume.warnings + result.warnings))
+    return volume, replace(result, timings_s=timings_s, warnings=warnings)
+
+
+def _write(
+    volume: Volume,
+    result: LocateResult,
+    output: Path | None,
+    csv: Path | None,
+    picture: Path | None,
+) -> None:
+    if output is not None:
+        from needle_backend.core.markups import write_markups
+
+        write_markups(output, result.needles)
+    if csv is not None:
+        from needle_backend.core.tables import write_csv
+
+        write_csv(csv, result)
+    if picture is not None:
+        from needle_backend.ct.picture import write_picture
+
+        write_picture(picture, volume, result)
