@@ -21,7 +21,7 @@ def test_the_needles_are_listed_and_an_estimated_number_is_said_to_be(
     assert "2 needles" in out
     assert "estimated" in out
     assert "N01" in out
-    assert "its shaft fades" in out
+    assert "N02 is doubtful: its shaft fades." in out
     assert err == ""
 
 
@@ -96,7 +96,7 @@ def test_a_known_truth_shows_each_needles_errors(needles, ct_file, answer, two_f
     assert code == 0
     row = next(line for line in out.splitlines() if "N01" in line)
     assert row.split()[-2:] == ["3.0", "0.0"]
-    assert next(line for line in out.splitlines() if "N02" in line).split().count("-") == 2
+    assert "none near" in next(line for line in out.splitlines() if "N02" in line)
     assert "1 of 1 true needles found within 5 mm, 1 false; mean error 3.0 mm at the tips" in out
 
 

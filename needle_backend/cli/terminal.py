@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_WIDTH_WHEN_PIPED = 160
+_WIDTH_WHEN_PIPED = 200
 
 
 def warn(sentences: Iterable[str]) -> None:
@@ -69,11 +69,11 @@ def print_needles(result: LocateResult, source: str, agreement: Agreement | None
         With a known truth; None when there is none.
     """
     console = _console()
-    console.print(_headline(result, source), highlight=False, markup=False)
+    console.print(_headline(result, source), highlight=False, markup=False, soft_wrap=True)
     if result.needles:
         console.print(_table(result.needles, agreement))
     for sentence in _remarks(result):
-        console.print(sentence, highlight=False, markup=False)
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     if agreement is not None:
         console.print(agreement.in_words(), highlight=False, markup=False)
 
@@ -97,25 +97,26 @@ def _headline(result: LocateResult, source: str) -> str:
 
 
 def _table(needles: Sequence[Needle], agreement: Agreement | None) -> Table:
+    """Lay out one row a needle, narrow enough for a terminal of 80 columns."""
     from rich import box
     from rich.table import Table
 
     from needle_backend.core.markups import needle_colour
 
-    table = Table(box=box.SIMPLE_HEAD, caption="Positions in LPS mm", caption_justify="left")
-    table.add_column("", no_wrap=True)
-    table.add_column("needle", no_wrap=True)
-    for column in ("tip", "handle", "length mm", "score", "confidence"):
-        table.add_column(column, justify="right", no_wrap=True)
+    caption = "Tip, handle (LPS) and length in mm"
+    columns = ["tip", "handle", "length", "score", "conf."]
     if agreement is not None:
-        for column in ("tip error mm", "handle error mm"):
-            table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("doubts")
+        caption += "; errors of tip and handle in mm"
+        columns.append("errors")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=caption)
+    table.caption_justify = "left"
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     for i, needle in enumerate(needles):
         red, green, blue = (round(255 * value) for value in needle_colour(i))
         cells = [
-            f"[rgb({red},{green},{blue})]●[/]",
-            needle.id,
+            f"[rgb({red},{green},{blue})]{needle.id}[/]",
             _position(needle.tip_lps),
             _position(needle.handle_lps),
             f"{needle.length_mm:.1f}",
@@ -124,16 +125,19 @@ def _table(needles: Sequence[Needle], agreement: Agreement | None) -> Table:
         ]
         if agreement is not None:
             error_mm = agreement.errors_mm[i]
-            cells += ["-", "-"] if error_mm is None else [f"{value:.1f}" for value in error_mm]
-        table.add_row(*cells, "; ".join(needle.doubts))
+            cells.append("none near" if error_mm is None else "{:.1f} {:4.1f}".format(*error_mm))
+        table.add_row(*cells)
     return table
 
 
 def _position(point: Point) -> str:
-    return " ".join(f"{value:7.1f}" for value in point)
+    return " ".join(f"{value:6.1f}" for value in point)
 
 
 def _remarks(result: LocateResult) -> Iterator[str]:
+    for needle in result.needles:
+        if needle.doubts:
+            yield f"{needle.id} is doubtful: {'; '.join(needle.doubts)}."
     for name, points in (("tip", result.unmatched_tips), ("handle", result.unmatched_handles)):
         if points:
             places = "; ".join(" ".join(f"{value:.1f}" for value in point) for point in points)
@@ -141,3 +145,5 @@ def _remarks(result: LocateResult) -> Iterator[str]:
             yield f"{ends} without a partner, at {places}."
     if result.surplus:
         yield f"Beyond the number asked for, left out: {len(result.surplus)} (listed by --json)."
+    if "total" in result.timings_s:
+        yield f"{result.timings_s['total']:.1f} s on {result.device} with {result.weights}."
