@@ -10,17 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-MODULES = ("NeedleLocalization", "NeedleTipUS")
-LIBRARY = "needle_backend"
-SCRIPTS, RESOURCES = "MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"
-
-
-def listed(folder: str, variable: str) -> list[str]:
-    """Return the entries of a list in a folder's CMakeLists.txt, the module's name filled in."""
-    text = (ROOT / folder / "CMakeLists.txt").read_text(encoding="utf-8")
-    (entries,) = re.findall(rf"set\({variable}\s([^)]*)\)", text)
-    return entries.replace("${MODULE_NAME}", folder).split()
+from slicer_harness.cmake_lists import LIBRARY, MODULES, RESOURCES, ROOT, SCRIPTS, listed
 
 
 def scripts_in_tree(folder: str) -> list[str]:

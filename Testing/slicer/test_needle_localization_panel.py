@@ -53,6 +53,17 @@ class SlowLocalizer:
 
 
 @dataclass
+class BusyLocalizer(SlowLocalizer):
+    """Keeps Python itself busy, without ever waiting."""
+
+    def locate(self, volume, options, progress, cancel):
+        progress("network", 0.5)
+        while not self.go_on.is_set():
+            cancel.raise_if_cancelled()
+        return self.result
+
+
+@dataclass
 class FailingLocalizer:
     error: Exception
 
@@ -321,6 +332,19 @@ def test_cancel_stops_the_run_and_leaves_the_scene(chosen_panel, start, wait_unt
     assert not dialogs
 
 
+def test_the_window_answers_while_python_works_hard(chosen_panel, start, wait_until):
+    localizer, ticks = BusyLocalizer(), []
+    clock = qt.QTimer()
+    clock.setInterval(5)
+    clock.connect("timeout()", lambda: ticks.append("tick"))
+    start(chosen_panel, localizer)
+    clock.start()
+    wait_until(lambda: len(ticks) >= 10)
+    clock.stop()
+    localizer.go_on.set()
+    wait_until(lambda: len(lines()) == 2)
+
+
 def test_removing_the_volume_stops_the_run(chosen_panel, start, wait_until, scene, volume_node):
     localizer = start(chosen_panel)
     scene.RemoveNode(volume_node)
@@ -411,7 +435,7 @@ def test_missing_packages_are_named_and_nothing_starts(chosen_panel, dialogs, mo
     )
     chosen_panel.ui.applyButton.click()
     (text,) = dialogs
-    assert "torch>=2.4, timm" in text
+    assert "torch>=2.4, torchvision>=0.19, timm" in text
     assert chosen_panel.ui.applyButton.text == "Apply"
 
 

@@ -10,5 +10,6 @@ it lacks, each as small as the modules need it:
 - ``ctk_standins``, ``qmrml_standins``, ``ui_loader``: widgets, and the .ui files that name them
 - ``scripted_module``, ``parameter_node``, ``i18n``, ``packages``: Slicer's own Python files
 - ``subject_hierarchy``: what Slicer's subject hierarchy does by itself when nodes come and go
+- ``cmake_lists``: what the extension installs, and where
 - ``scene_files``: scenes saved to and loaded from MRB
 """

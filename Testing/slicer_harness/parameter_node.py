@@ -43,20 +43,6 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Decimals:
-    """How many decimals a spin box shows."""
-
-    value: int
-
-
-@dataclass(frozen=True)
-class SingleStep:
-    """How far one step of a spin box goes."""
-
-    value: float
-
-
-@dataclass(frozen=True)
 class Parameter:
     """One member of a wrapped class."""
 
@@ -246,9 +232,6 @@ class _SpinBoxConnector(_Connector):
         limit = MAXIMUM_INT if parameter.kind is int else float("inf")
         bounds = parameter.find(WithinRange) or WithinRange(-limit, limit)
         widget.minimum, widget.maximum = bounds.minimum, bounds.maximum
-        for annotation, name in ((Decimals, "decimals"), (SingleStep, "singleStep")):
-            if (found := parameter.find(annotation)) is not None:
-                setattr(widget, name, found.value)
 
     @classmethod
     def fits(cls, parameter: Parameter, widget: Any) -> bool:
