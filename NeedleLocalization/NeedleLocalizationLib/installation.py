@@ -13,8 +13,8 @@ from slicer.i18n import tr as _
 
 from needle_backend.core.errors import InputError
 
-TORCH = "torch>=2.4"
-TORCH_VERSIONS = ">=2.4"
+TORCH = {"torch": ">=2.4", "torchvision": ">=0.19"}
+"""What the PyTorch extension installs, and the versions needed."""
 REQUIREMENTS_FILE = Path(__file__).parents[1] / "Resources" / "NeedleLocalizationRequirements.txt"
 
 
@@ -22,8 +22,9 @@ def missing_packages() -> list[str]:
     """Return the requirements that are not met, torch first."""
     import slicer.packaging
 
+    torch = [name + versions for name, versions in TORCH.items()]
     others = [str(each) for each in slicer.packaging.load_requirements(REQUIREMENTS_FILE)]
-    return [each for each in (TORCH, *others) if not slicer.packaging.pip_check(each)]
+    return [each for each in (*torch, *others) if not slicer.packaging.pip_check(each)]
 
 
 def require_backend_packages() -> None:
@@ -43,7 +44,7 @@ def require_backend_packages() -> None:
                 packages=", ".join(missing)
             )
         )
-    if TORCH in missing:
+    if any(each.startswith("torch") for each in missing):
         _install_torch()
     slicer.packaging.pip_ensure(
         slicer.packaging.load_requirements(REQUIREMENTS_FILE),
@@ -79,5 +80,7 @@ def _install_torch() -> None:
             _("Install the extension PyTorch in the Extensions Manager, then try again.")
         ) from error
     PyTorchUtils.PyTorchUtilsLogic().installTorch(
-        askConfirmation=False, torchVersionRequirement=TORCH_VERSIONS
+        askConfirmation=False,
+        torchVersionRequirement=TORCH["torch"],
+        torchvisionVersionRequirement=TORCH["torchvision"],
     )

@@ -97,8 +97,8 @@ def swap_lps_ras(point: Sequence[float]) -> Point:
 def _create_folder(
     hierarchy: slicer.vtkMRMLSubjectHierarchyNode, volume_node: vtkMRMLScalarVolumeNode
 ) -> int:
-    beside = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume_node))
-    parent = beside or hierarchy.GetSceneItemID()
+    volume_item = hierarchy.GetItemByDataNode(volume_node)
+    parent = hierarchy.GetItemParent(volume_item) if volume_item else hierarchy.GetSceneItemID()
     folder = hierarchy.CreateFolderItem(parent, f"{volume_node.GetName()} needles")
     hierarchy.SetItemAttribute(folder, FOLDER_ATTRIBUTE, "needles")
     return folder

@@ -93,7 +93,7 @@ class NeedleTable:
             item = qt.QTableWidgetItem(text)
             item.setToolTip("\n".join(needle.doubts))
             if column in (LENGTH, CONFIDENCE):
-                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                item.setTextAlignment(qt.Qt.AlignCenter)
             if needle.doubts:
                 item.setBackground(qt.QBrush(qt.QColor(*DOUBTFUL_BACKGROUND)))
             self._widget.setItem(row, column, item)

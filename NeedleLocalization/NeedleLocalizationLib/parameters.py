@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from slicer import vtkMRMLScalarVolumeNode
-from slicer.parameterNodeWrapper import (
-    Choice,
-    Decimals,
-    SingleStep,
-    WithinRange,
-    parameterNodeWrapper,
-)
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
 from needle_backend.core.needles import LocateOptions
 
@@ -25,10 +19,8 @@ class NeedleLocalizationParameters:
 
     volume: vtkMRMLScalarVolumeNode
     needle_count: Annotated[int, WithinRange(AUTOMATIC_COUNT, 200)] = AUTOMATIC_COUNT
-    length_mm: Annotated[float, WithinRange(20.0, 400.0), Decimals(0), SingleStep(5.0)] = (
-        LocateOptions.length_mm
-    )
-    length_tolerance_mm: Annotated[float, WithinRange(1.0, 200.0), Decimals(0), SingleStep(5.0)] = (
+    length_mm: Annotated[float, WithinRange(20.0, 400.0)] = LocateOptions.length_mm
+    length_tolerance_mm: Annotated[float, WithinRange(1.0, 200.0)] = (
         LocateOptions.length_tolerance_mm
     )
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = LocateOptions.device
