@@ -1,0 +1,5 @@
+"""A server that never says a word."""
+
+import sys
+
+sys.stdin.read()

@@ -1,0 +1,61 @@
+"""What the backend process can be asked to do; the server knows how to talk, this knows needles."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, Protocol
+
+import numpy as np
+
+from needle_backend import __version__
+from needle_backend.core.needles import LocateOptions, LocateResult
+from needle_backend.core.progress import CancelToken, Progress
+from needle_backend.core.volume import Volume
+
+
+class Work(Protocol):
+    """What a server needs; made once, when the process starts, and used by one thread only."""
+
+    def info(self) -> dict[str, Any]:
+        """Return versions, device and weights."""
+
+    def load(self, weights: str | None, device: str) -> dict[str, Any]:
+        """Read weights before they are needed, and return :meth:`info`."""
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        """Find the needles of a CT."""
+
+    def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
+        """Score lines (n, 2, 3), tip and handle in LPS mm, on a CT; (n,)."""
+
+    def track(self, frame: np.ndarray, time_s: float) -> dict[str, Any]:
+        """Find the needle's tip in an ultrasound frame."""
+
+
+class NeedleWork:
+    """The real work: needles in CT; the tip in ultrasound is not available in this version."""
+
+    def __init__(self) -> None:
+        import torch
+
+        from needle_backend.ct.localize import InProcessLocalizer
+
+        self._torch_version = torch.__version__
+        self._localizer = InProcessLocalizer()
+
+    def info(self) -> dict[str, Any]:
+        """Return versions, device and weights."""
+        from needle_backend.core.device import choose_device
+        from needle_backend.core.weights import list_weights
+
+        choice = choose_device("auto")
+        return {
+            "version": __version__,
+            "python": platform.python_version(),
+            "torch": self._torch_version,
+            "device": choice.device,
+            "warnings": list(choice.warnings),
+            "weights": [weights.name for weights in list_weights()],
+        }
