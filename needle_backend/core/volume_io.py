@@ -68,7 +68,8 @@ def _read_file(path: Path) -> Volume:
     except RuntimeError as error:
         raise InputError(f"{path} {_why_unreadable(str(error))}") from error
     _check_header(reader, path)
-    warnings = _check_nifti(reader, path) if path.name.endswith((".nii", ".nii.gz")) else ()
+    is_nifti = reader.HasMetaDataKey("vox_offset") and path.suffix in (".nii", ".gz")
+    warnings = _check_nifti(reader, path) if is_nifti else ()
     try:
         image = reader.Execute()
     except RuntimeError as error:
