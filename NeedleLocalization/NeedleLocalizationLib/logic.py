@@ -9,6 +9,7 @@ Example
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
@@ -110,6 +111,8 @@ class NeedleLocalizationLogic(ScriptedLoadableModuleLogic):
 
                 self.localizer = InProcessLocalizer()
             cancel.raise_if_cancelled()
-            return self.localizer.locate(volume_input.to_volume(), options, progress, cancel)
+            volume = volume_input.to_volume()
+            result = self.localizer.locate(volume, options, progress, cancel)
+            return replace(result, warnings=(*volume.warnings, *result.warnings))
 
         return work

@@ -34,6 +34,8 @@ def add_needles(
     """Draw needles found in a volume: a folder beside it, a locked line each; all or none."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     nodes: list[vtkMRMLMarkupsLineNode] = []
+    if not needles:
+        return nodes
     with slicer.util.RenderBlocker():
         folder = _create_folder(hierarchy, volume_node)
         try:
