@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 from slicer_harness.modules import LoadedModule, load_module
+from slicer_harness.needle_localization import SlowLocalizer
 
 ROOT = Path(__file__).parents[2]
 PICTURES = "NEEDLEGUIDE_PICTURES"
@@ -70,3 +71,50 @@ def pictures(tmp_path: Path) -> Path:
     folder = Path(os.environ.get(PICTURES, tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def panel(needle_localization, scene):
+    widget = needle_localization.open()
+    yield widget
+    needle_localization.close(widget)
+
+
+@pytest.fixture
+def volume_node(scene, needle_localization):
+    from NeedleLocalizationLib.self_test import add_example_volume
+
+    return add_example_volume()
+
+
+@pytest.fixture
+def chosen_panel(volume_node, panel):
+    """The panel, opened on a scene with one volume, which it has chosen."""
+    assert panel.ui.volumeSelector.currentNode() is volume_node
+    return panel
+
+
+@pytest.fixture
+def apply(wait_until):
+    """Click Apply and wait until the run has ended."""
+
+    def click_and_wait(panel, localizer):
+        panel.logic.localizer = localizer
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.ui.applyButton.text == "Apply")
+
+    return click_and_wait
+
+
+@pytest.fixture
+def start(wait_until):
+    """Click Apply with a localizer that takes its time; return it once it works."""
+
+    def click(panel, localizer=None):
+        localizer = localizer or SlowLocalizer()
+        panel.logic.localizer = localizer
+        panel.ui.applyButton.click()
+        wait_until(lambda: "Looking for tips and handles" in panel.ui.statusLabel.text)
+        return localizer
+
+    return click

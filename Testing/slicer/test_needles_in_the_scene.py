@@ -87,6 +87,11 @@ def test_removing_needles_leaves_nothing_of_them(scene, volume_node, lib):
     assert not hierarchy().GetItemByName("CT needles")
 
 
+def test_no_needles_leave_no_empty_folder(volume_node, lib):
+    assert lib[0].add_needles(volume_node, ()) == []
+    assert not hierarchy().GetItemByName("CT needles")
+
+
 def test_when_one_needle_cannot_be_drawn_none_is(scene, volume_node, lib):
     before = scene.GetNumberOfNodes()
     unusable = Needle(("left", 0.0, 0.0), (0.0, 0.0, 0.0), id="N02")

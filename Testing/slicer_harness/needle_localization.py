@@ -1,0 +1,120 @@
+"""What the tests of NeedleLocalization share: localizers that obey, and what its panel shows."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from needle_backend.core.needles import LocateOptions, LocateResult, Needle, NeedleCount
+from needle_backend.core.progress import CancelToken, Progress
+from needle_backend.core.volume import Volume
+
+IMPLANT = tuple(
+    Needle(
+        tip_lps=(-35.0 + 10 * (i % 8), -30.0 + 12 * (i // 8), 5.0 + i % 3),
+        handle_lps=(-36.0 + 10.4 * (i % 8), -31.0 + 12.4 * (i // 8), -178.0 - i % 5),
+        score=30.0 - i,
+        confidence=0.99 - 0.01 * i,
+        id=f"N{i + 1:02d}",
+    )
+    for i in range(16)
+)
+DOUBTS = {
+    4: ("a neighbour's axis is 2.1 mm away over 60 mm",),
+    9: ("the shaft fades below 100 HU for 35 mm", "length 141 mm, others 187 mm"),
+    12: ("the tip was seen on one slice only",),
+}
+DOUBTED = tuple(
+    replace(needle, doubts=DOUBTS[i], confidence=0.7 - 0.05 * i) if i in DOUBTS else needle
+    for i, needle in enumerate(IMPLANT)
+)
+
+
+def result_of(needles: tuple[Needle, ...], **details: Any) -> LocateResult:
+    return LocateResult(needles, NeedleCount(len(needles), estimated=True), **details)
+
+
+@dataclass
+class SlowLocalizer:
+    """Works until it is let go or cancelled; then returns what it was given."""
+
+    result: LocateResult = field(
+        default_factory=lambda: LocateResult(IMPLANT[:2], NeedleCount(2, True))
+    )
+    go_on: threading.Event = field(default_factory=threading.Event)
+    was_cancelled: bool = False
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        progress("network", 0.5)
+        while not self.go_on.wait(0.01):
+            self.was_cancelled = cancel.is_cancelled
+            cancel.raise_if_cancelled()
+        return self.result
+
+
+@dataclass
+class BusyLocalizer(SlowLocalizer):
+    """Keeps Python itself busy, without ever waiting."""
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        progress("network", 0.5)
+        while not self.go_on.is_set():
+            cancel.raise_if_cancelled()
+        return self.result
+
+
+@dataclass
+class FailingLocalizer:
+    """Raises what it was given."""
+
+    error: Exception
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        raise self.error
+
+
+@dataclass
+class QuickLocalizer:
+    """Returns what it was given, at once."""
+
+    result: LocateResult
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        return self.result
+
+
+def lines() -> list[Any]:
+    """Return the line markups in the scene."""
+    return slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
+
+
+def cells(panel: Any) -> list[list[str]]:
+    """Return the texts of the panel's table, row by row."""
+    table = panel.ui.needleTable
+    return [
+        [table.item(row, column).text() for column in range(table.columnCount)]
+        for row in range(table.rowCount)
+    ]
+
+
+def save_picture(panel: Any, path: Path) -> None:
+    """Save the panel as the screen would show it; fail on a blank picture."""
+    panel.parent.resize(440, 760)
+    panel.parent.show()
+    slicer.app.processEvents()
+    image = panel.parent.grab().toImage()
+    colours = {image.pixel(x, y) for x in range(0, 440, 3) for y in range(0, 760, 3)}
+    assert len(colours) > 20
+    assert image.save(str(path))
