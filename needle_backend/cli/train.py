@@ -11,7 +11,7 @@ from needle_backend.core.errors import InputError
 
 app = typer.Typer(no_args_is_help=True)
 
-_RECIPES = Path(__file__).resolve().parents[1] / "ct" / "training" / "recipes"
+DEFAULT_RECIPE = Path(__file__).resolve().parents[1] / "ct/training/recipes/hrnet_w18_small.toml"
 
 
 @app.callback()
@@ -27,7 +27,7 @@ def ct(
     output: Annotated[Path, typer.Option(help="Folder for checkpoints, curves and weights.")],
     config: Annotated[
         Path, typer.Option(help="TOML recipe; the default is the shipped small network's.")
-    ] = _RECIPES / "hrnet_w18_small.toml",
+    ] = DEFAULT_RECIPE,
     init: Annotated[Path | None, typer.Option(help="Weights to start from (fine-tuning).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     max_hours: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,

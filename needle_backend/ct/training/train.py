@@ -42,7 +42,7 @@ class ScheduleSettings:
     ema_decay: float = 0.998
     patience_epochs: int = 8
     validation_share: float = 0.06
-    validation_slices: int = 60
+    validation_slices: int = 40
     precision: str = "bf16-mixed"
     seed: int = 1
 

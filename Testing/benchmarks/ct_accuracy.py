@@ -1,0 +1,144 @@
+"""Accuracy of the CT localizer on simulated cases: simulate, locate, evaluate, print JSON.
+
+    python Testing/benchmarks/ct_accuracy.py --settings Testing/benchmarks/ct_clinical.toml \
+        --cases 20 --seed 9001 --output runs/clinical
+
+Every case is located twice, with the number of needles given and without. Cases and detections that
+are already there are kept, so that a stopped run goes on and a change after the network is measured
+in a minute. Everything reported here is simulated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from needle_backend.core.device import choose_device
+from needle_backend.core.files import written_whole
+from needle_backend.core.markups import write_markups
+from needle_backend.core.needles import LocateOptions
+from needle_backend.core.progress import CancelToken
+from needle_backend.core.truth import read_truth
+from needle_backend.core.volume import Volume
+from needle_backend.core.volume_io import read_volume
+from needle_backend.core.weights import find_weights
+from needle_backend.ct.detect import detect_ends
+from needle_backend.ct.ends import TIP, SliceEnds
+from needle_backend.ct.localize import needles_from_ends
+from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.training.backgrounds import find_backgrounds
+from needle_backend.ct.training.evaluate import evaluate_path
+from needle_backend.ct.training.factory import CaseOrder, simulate_cases
+from needle_backend.ct.training.settings import read_settings
+from needle_backend.ct.weights import load_network
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    arguments = _arguments()
+    output: Path = arguments.output
+    order = CaseOrder(
+        settings=read_settings(arguments.settings),
+        seed=arguments.seed,
+        cases=arguments.cases,
+        output=output / "cases",
+        backgrounds=find_backgrounds(arguments.backgrounds) if arguments.backgrounds else (),
+    )
+    folders = list(simulate_cases(order, arguments.workers))
+    network, inputs = load_network(
+        find_weights(arguments.weights), choose_device(arguments.device).device
+    )
+    for folder in folders:
+        volume = read_volume(folder / "ct.nii.gz")
+        stored = output / "detections" / f"{folder.name}.json"
+        if not stored.exists():
+            write_ends(stored, detect_ends(network, volume.array, inputs))
+        locate_twice(folder, volume, read_ends(stored), output, arguments.solver)
+    report = {}
+    for mode in ("count_given", "count_unknown"):
+        report[mode] = evaluate_path(output / "cases", output / mode, arguments.gate)
+    text = json.dumps(report, indent=1)
+    (output / "report.json").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def locate_twice(
+    folder: Path, volume: Volume, seen: SliceEnds, output: Path, solver: str
+) -> None:
+    """Match the ends of one case with its count given and without, and write both results."""
+    tophat = white_top_hat(volume.array)
+    count = len(read_truth(folder / "truth.json"))
+    unknown = LocateOptions(solver=solver)
+    for mode, options in (
+        ("count_given", replace(unknown, count=count or None)),
+        ("count_unknown", unknown),
+    ):
+        result = needles_from_ends(seen, volume, tophat, options, CancelToken())
+        place = output / mode / folder.name
+        write_markups(place / "needles.mrk.json", result.needles)
+        write_ends(place / "detections.json", seen)
+
+
+def write_ends(path: Path, ends: SliceEnds) -> None:
+    """Write detections as a list of objects, of the form of truth.json's ``slice_ends``."""
+    rows = [
+        {
+            "kind": "tip" if kind == TIP else "handle",
+            "slice": int(k),
+            "column": float(column),
+            "row": float(row),
+            "angle_deg": float(angle),
+            "score": float(score),
+        }
+        for kind, column, row, k, angle, score in zip(
+            ends.kind,
+            ends.column,
+            ends.row,
+            ends.slice_index,
+            ends.angle_deg,
+            ends.score,
+            strict=True,
+        )
+    ]
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def read_ends(path: Path) -> SliceEnds:
+    """Inverse of :func:`write_ends`."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for row in rows], float)
+
+    return SliceEnds(
+        kind=np.array([row["kind"] == "tip" for row in rows], np.int8),
+        column=column("column"),
+        row=column("row"),
+        slice_index=column("slice").astype(int),
+        angle_deg=column("angle_deg"),
+        score=column("score"),
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--cases", type=int, default=20)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--backgrounds", type=Path)
+    parser.add_argument("--weights")
+    parser.add_argument("--solver", default="default")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--gate", type=float, default=5.0)
+    parser.add_argument("--workers", type=int, default=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
