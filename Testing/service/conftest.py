@@ -25,7 +25,7 @@ DEADLINE_S = 30.0
 def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Mark all processes a test starts, and see that they and their shared memory are gone."""
     monkeypatch.setenv(TAG, uuid.uuid4().hex)
-    monkeypatch.setenv("PYTHONPATH", str(TESTING))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTING), str(TESTING.parent)]))
     before = segments()
     yield
     wait_until(lambda: not tagged_processes(), "processes are gone")

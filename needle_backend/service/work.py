@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from needle_backend import __version__
+from needle_backend.core.errors import BackendError
 from needle_backend.core.needles import LocateOptions, LocateResult
 from needle_backend.core.progress import CancelToken, Progress
 from needle_backend.core.volume import Volume
@@ -35,15 +36,17 @@ class Work(Protocol):
 
 
 class NeedleWork:
-    """The real work: needles in CT; the tip in ultrasound is not available in this version."""
+    """The real work: needles in CT. The tip in ultrasound is not available in this version."""
 
     def __init__(self) -> None:
         import torch
 
+        import needle_backend.ct.detect  # noqa: F401  # slow to import: now, rather than in a job
         from needle_backend.ct.localize import InProcessLocalizer
 
         self._torch_version = torch.__version__
         self._localizer = InProcessLocalizer()
+        self._tophat: tuple[Volume, np.ndarray] | None = None
 
     def info(self) -> dict[str, Any]:
         """Return versions, device and weights."""
@@ -59,3 +62,29 @@ class NeedleWork:
             "warnings": list(choice.warnings),
             "weights": [weights.name for weights in list_weights()],
         }
+
+    def load(self, weights: str | None, device: str) -> dict[str, Any]:
+        """Read weights onto a device before they are needed."""
+        from needle_backend.core.device import choose_device
+
+        self._localizer.load(weights, choose_device(device).device)
+        return self.info()
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        """Find the needles of a CT."""
+        return self._localizer.locate(volume, options, progress, cancel)
+
+    def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
+        """Score lines on a CT, whose top-hat is kept while lines of the same CT are asked about."""
+        from needle_backend.ct.preprocess import white_top_hat
+        from needle_backend.ct.rescore import score_lines
+
+        if self._tophat is None or self._tophat[0] is not volume:
+            self._tophat = volume, white_top_hat(volume.array)
+        return score_lines(lines_lps, self._tophat[1], volume)
+
+    def track(self, frame: np.ndarray, time_s: float) -> dict[str, Any]:
+        """Say that there is no tracker yet."""
+        raise BackendError("Following a needle's tip is not available in this version.")

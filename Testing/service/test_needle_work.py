@@ -1,0 +1,53 @@
+"""The real work in the real process: the same needles as in this process, and plain refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from needle_backend.core.errors import BackendError, InputError
+from needle_backend.core.needles import LocateOptions
+from needle_backend.core.progress import CancelToken, no_progress
+from needle_backend.core.volume_io import read_volume
+from needle_backend.ct.localize import InProcessLocalizer
+from needle_backend.service.client import BackendClient
+
+SAMPLE = Path(__file__).parents[2] / "Resources" / "Sample" / "sample_ct.nii.gz"
+OPTIONS = LocateOptions(device="cpu")
+
+
+@pytest.fixture
+def real_client() -> Iterator[BackendClient]:
+    with BackendClient() as client:
+        yield client
+
+
+def test_the_process_finds_the_needles_that_this_process_finds(real_client, finish):
+    volume = read_volume(SAMPLE)
+    job = finish(real_client, real_client.start_locate(volume, OPTIONS))
+    there = job.result().to_dict()
+    here = InProcessLocalizer().locate(volume, OPTIONS, no_progress, CancelToken()).to_dict()
+    assert there.pop("timings_s").keys() == here.pop("timings_s").keys()
+    assert there == here
+    assert real_client.server_info["weights"]
+
+    ends = np.array([[needle["tip_lps"], needle["handle_lps"]] for needle in there["needles"]])
+    beside = ends + [15.0, 0.0, 0.0]
+    on_shaft = finish(real_client, real_client.start_score(job, ends)).result()
+    off_shaft = finish(real_client, real_client.start_score(job, beside)).result()
+    assert np.median(on_shaft) > np.median(off_shaft)
+
+
+def test_an_option_that_cannot_be_used_is_refused_as_bad_input(real_client):
+    options = LocateOptions(weights="no-such-weights")
+    with pytest.raises(InputError, match="no-such-weights"):
+        real_client.locate(read_volume(SAMPLE), options, no_progress, CancelToken())
+
+
+def test_following_a_tip_is_plainly_not_available_yet(real_client, finish):
+    job = finish(real_client, real_client.start_track(np.zeros((8, 8), np.uint8), 1, 0.0))
+    with pytest.raises(BackendError, match="not available in this version"):
+        job.result()

@@ -1,0 +1,58 @@
+"""Score lines that a person drew or dragged, as the pairs of detected ends are scored."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from needle_backend.core.errors import InputError
+from needle_backend.core.volume import Volume
+from needle_backend.ct.score import MODEL, Pairs, pair_features
+from needle_backend.ct.shaft import shaft_evidence
+
+SHORTEST_MM = 20.0
+
+
+def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np.ndarray:
+    """Return the log-odds that each line is a needle, judged by its shaft alone.
+
+    Nothing is known of directions seen at the ends or of lengths shared with other needles, so both
+    count as fitting.
+
+    Parameters
+    ----------
+    lines_lps
+        (n, 2, 3): tip and handle, LPS mm.
+    tophat
+        White top-hat of the CT, [slice, row, column], HU.
+    volume
+        Where the array lies in the patient.
+
+    Returns
+    -------
+    np.ndarray
+        (n,)
+
+    Raises
+    ------
+    InputError
+        When a line is too short to be a needle.
+    """
+    tips, handles = lines_lps[:, 0], lines_lps[:, 1]
+    length_mm = np.linalg.norm(handles - tips, axis=1)
+    if not np.all(length_mm >= SHORTEST_MM):
+        raise InputError(f"A needle's tip and handle lie at least {SHORTEST_MM:.0f} mm apart.")
+    nothing = np.zeros(len(lines_lps))
+    index = np.arange(len(lines_lps))
+    pairs = Pairs(
+        tip=index,
+        handle=index,
+        score=nothing,
+        published_score=nothing,
+        length_mm=length_mm,
+        length_support=nothing,
+        tip_turn_deg=nothing,
+        handle_turn_deg=nothing,
+        shaft=shaft_evidence(tips, handles, tophat, volume),
+    )
+    features = pair_features(pairs)
+    return MODEL["intercept"] + sum(MODEL[name] * value for name, value in features.items())
