@@ -1,0 +1,130 @@
+"""Match tips to handles: which of the scored pairs are the needles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from needle_backend.core.errors import InputError
+from needle_backend.core.needles import NeedleCount
+from needle_backend.ct.ends import Ends
+from needle_backend.ct.score import Pairs
+from needle_backend.ct.solvers import SOLVERS, Problem, Solution, hungarian, take_in_order
+
+ACCEPTED = -2.0
+"""Log-odds from which a pair counts as a needle when nobody says how many there are. Below zero,
+because being chosen among its rivals makes a pair likelier than its own score says."""
+CONSIDERED = -4.0
+"""Log-odds from which a pair may fill up a given count; below it, a needle would be invented."""
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which pairs are needles.
+
+    Attributes
+    ----------
+    chosen
+        Indices into the pairs, best score first.
+    surplus
+        Pairs that would also be needles, but are more than the count given; best score first.
+    unmatched_tips, unmatched_handles
+        Indices of ends that neither chosen nor surplus pairs use.
+    count
+        How many needles there are, and whether that was given or estimated.
+    solver
+        Name of the solver.
+    gap
+        How far the choice may be from the best possible, relative to a bound on that; 0 is optimal.
+    """
+
+    chosen: np.ndarray
+    surplus: np.ndarray
+    unmatched_tips: np.ndarray
+    unmatched_handles: np.ndarray
+    count: NeedleCount
+    solver: str
+    gap: float
+
+
+def match(
+    pairs: Pairs, tips: Ends, handles: Ends, count: int | None, solver: str = "default"
+) -> Matching:
+    """Choose the needles among the pairs.
+
+    With a count, at most that many are chosen; fewer when no more are likely enough. Without one,
+    every pair likely enough to be a needle may be chosen, and their number is the estimate.
+
+    Raises
+    ------
+    InputError
+        When the solver is unknown or the count is not positive.
+    """
+    if solver not in SOLVERS:
+        raise InputError(f"There is no solver '{solver}'; choose one of {', '.join(SOLVERS)}.")
+    if count is not None and count < 1:
+        raise InputError(f"The number of needles must be at least 1, not {count}.")
+    problem, candidates = _problem(pairs, tips, handles, count)
+    if solver == "greedy-published":
+        chosen, bound = _published(pairs, tips, handles, count), hungarian(problem).bound
+    else:
+        solution: Solution = SOLVERS[solver](problem)
+        chosen, bound = candidates[solution.chosen], solution.bound
+    chosen = chosen[np.argsort(-pairs.score[chosen], kind="stable")]
+    surplus = np.zeros(0, int) if count is None else _surplus(pairs, tips, handles, chosen)
+    used = np.concatenate((chosen, surplus))
+    value = float((pairs.score[chosen] - _floor(count)).sum())
+    return Matching(
+        chosen=chosen,
+        surplus=surplus,
+        unmatched_tips=np.setdiff1d(np.arange(len(tips)), pairs.tip[used]),
+        unmatched_handles=np.setdiff1d(np.arange(len(handles)), pairs.handle[used]),
+        count=NeedleCount(count or len(chosen), estimated=count is None),
+        solver=solver,
+        gap=max(0.0, bound - value) / bound if bound > 0 else 0.0,
+    )
+
+
+def _floor(count: int | None) -> float:
+    return ACCEPTED if count is None else CONSIDERED
+
+
+def _problem(
+    pairs: Pairs, tips: Ends, handles: Ends, count: int | None
+) -> tuple[Problem, np.ndarray]:
+    """Pose the problem over the pairs above the floor; also returns which pairs those are."""
+    candidates = np.flatnonzero(pairs.score > _floor(count))
+    gain = pairs.score[candidates] - _floor(count)
+    return _posed(pairs, tips, handles, candidates, gain, count), candidates
+
+
+def _posed(
+    pairs: Pairs,
+    tips: Ends,
+    handles: Ends,
+    candidates: np.ndarray,
+    gain: np.ndarray,
+    limit: int | None,
+) -> Problem:
+    tip, handle = pairs.tip[candidates], pairs.handle[candidates]
+    return Problem(tip, handle, gain, tips.points_lps[tip], handles.points_lps[handle], limit)
+
+
+def _published(pairs: Pairs, tips: Ends, handles: Ends, count: int | None) -> np.ndarray:
+    """Choose by the paper's score; that needs a count, which the default estimates if need be."""
+    limit = len(match(pairs, tips, handles, None).chosen) if count is None else count
+    everything = np.arange(len(pairs))
+    problem = _posed(pairs, tips, handles, everything, pairs.published_score, limit)
+    return SOLVERS["greedy-published"](problem).chosen
+
+
+def _surplus(pairs: Pairs, tips: Ends, handles: Ends, chosen: np.ndarray) -> np.ndarray:
+    """Return the pairs good enough to be needles that fit beside the chosen ones."""
+    likely = np.setdiff1d(np.flatnonzero(pairs.score > ACCEPTED), chosen)
+    likely = likely[np.argsort(-pairs.score[likely], kind="stable")]
+    order = np.concatenate((chosen, likely))
+    problem = _posed(pairs, tips, handles, order, pairs.score[order], None)
+    places = np.arange(len(order))
+    taken = take_in_order(problem, places, problem.conflicts)
+    return order[taken[taken >= len(chosen)]]
