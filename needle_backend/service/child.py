@@ -65,9 +65,9 @@ class Child:
 
     def flush(self) -> None:
         """Send what is still unsent, as far as it fits."""
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the end shows in receive()
-            while self._unsent:
-                del self._unsent[: os.write(self._stdin, self._unsent)]
+        with contextlib.suppress(OSError):  # a full pipe: later; a broken one shows in receive()
+            while self._unsent and (sent := os.write(self._stdin, self._unsent)):
+                del self._unsent[:sent]
 
     def receive(self) -> bytes | None:
         """Return what has arrived, perhaps nothing, or None when the process has ended."""
