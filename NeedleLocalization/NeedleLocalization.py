@@ -61,8 +61,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def __init__(self, parent: Any = None) -> None:
         self.logic: NeedleLocalizationLogic
-        self._parameters: NeedleLocalizationParameters | None = None
-        self._gui_tag: int | None = None
+        self._parameters: NeedleLocalizationParameters
         self._run: LocalizationRun | None = None
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -76,7 +75,6 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         ui_widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(ui_widget)
 
-        self.logic = NeedleLocalizationLogic()
         self._table = NeedleTable(self.ui.needleTable, jump_to_tip)
         self._panel = RunPanel(self.ui.applyButton, self.ui.progressBar, self.ui.statusLabel)
         self.ui.applyButton.connect("clicked(bool)", self._on_apply_or_cancel)
@@ -87,22 +85,30 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._table_timer.setInterval(0)
         self._table_timer.connect("timeout()", self._fill_table)
 
+        # The parameter node is the same from scene to scene, so it is connected once.
+        self.logic = NeedleLocalizationLogic()
+        self._parameters = self.logic.getParameterNode()
+        self._gui_tag = self._parameters.connectGui(self.ui)
+        node = self._parameters.parameterNode
+        self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
+        self._on_parameters_modified()
+
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
         self.addObserver(scene, scene.EndCloseEvent, self._on_scene_end_close)
         self.addObserver(scene, scene.EndImportEvent, self._on_scene_end_import)
         self.addObserver(scene, scene.NodeRemovedEvent, self._on_node_removed)
-        self._connect_parameters()
 
     def enter(self) -> None:
-        self._connect_parameters()
+        if self._parameters.volume is None:
+            self._parameters.volume = first_volume()
+        self._table_timer.start()
 
     def cleanup(self) -> None:
         if self._run is not None:
             self._run.abandon()
             self._run = None
         self._table_timer.stop()
-        self._disconnect_parameters()
+        self._parameters.disconnectGui(self._gui_tag)
         self.removeObservers()
 
     def onReload(self) -> None:
@@ -113,48 +119,21 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     # Parameters and scene
 
-    def _connect_parameters(self) -> None:
-        if self._parameters is not None:
-            return
-        self._parameters = self.logic.getParameterNode()
-        if self._parameters.volume is None:
-            self._parameters.volume = first_volume()
-        self._gui_tag = self._parameters.connectGui(self.ui)
-        node = self._parameters.parameterNode
-        self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
-        self._on_parameters_modified()
-        self._table_timer.start()
-
-    def _disconnect_parameters(self) -> None:
-        if self._parameters is None:
-            return
-        self._parameters.disconnectGui(self._gui_tag)
-        node = self._parameters.parameterNode
-        self.removeObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
-        self._parameters = None
-
     def _on_parameters_modified(self, caller: Any = None, event: str = "") -> None:
+        volume = self._parameters.volume
         if self._run is None:
-            self._panel.show_ready(can_apply=self._volume() is not None)
-        if self._volume() is not self._table.volume:
+            self._panel.show_ready(can_apply=volume is not None)
+        if volume is not self._table.volume:
             self._table_timer.start()
         show_numbers(self._table.nodes, self._parameters.numbers_visible)
 
-    def _volume(self) -> vtkMRMLScalarVolumeNode | None:
-        return None if self._parameters is None else self._parameters.volume
-
-    def _on_scene_start_close(self, caller: Any, event: str) -> None:
-        self._disconnect_parameters()
+    def _on_scene_end_close(self, caller: Any, event: str) -> None:
+        self.logic.getParameterNode()  # writes the defaults anew, as closing has removed all values
         self._fill_table()
 
-    def _on_scene_end_close(self, caller: Any, event: str) -> None:
-        if self.parent.isEntered:
-            self._connect_parameters()
-
     def _on_scene_end_import(self, caller: Any, event: str) -> None:
-        # Loading fills the parameter node, and the volume it names, without saying so.
-        self._disconnect_parameters()
-        self._connect_parameters()
+        self._parameters.Modified()  # loading fills the parameter node without saying so
+        self._table_timer.start()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_removed(self, caller: Any, event: str, node: Any) -> None:
@@ -165,7 +144,8 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def _fill_table(self) -> None:
         self.removeObservers(self._on_needle_modified)
-        self._table.fill(self._volume(), needle_nodes_of(self._volume()))
+        volume = self._parameters.volume
+        self._table.fill(volume, needle_nodes_of(volume))
         for node in self._table.nodes:
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_needle_modified)
 
@@ -180,7 +160,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._panel.show_cancelling()
             return
         try:
-            volume_node = self._volume()
+            volume_node = self._parameters.volume
             if not self._may_replace_needles_of(volume_node):
                 return
             self.logic.require_localizer()
@@ -212,5 +192,5 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         except Exception as error:
             message = explain(error)
         self._panel.show_message(message)
-        self._panel.show_ready(can_apply=self._volume() is not None)
+        self._panel.show_ready(can_apply=self._parameters.volume is not None)
         self._fill_table()

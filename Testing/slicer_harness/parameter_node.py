@@ -167,6 +167,9 @@ class _Wrapper:
     def EndModify(self, wasModifying: int) -> int:
         return self.parameterNode.EndModify(wasModifying)
 
+    def Modified(self) -> None:
+        self.parameterNode.Modified()
+
     def _parameter(self, name: str) -> Parameter:
         if name not in self.allParameters:
             raise ValueError(f"There is no parameter {name}; there are {list(self.allParameters)}")
