@@ -1,0 +1,218 @@
+"""How far to trust each needle: a calibrated confidence, and reasons for doubt in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from needle_backend.core.geometry import segment_distances
+from needle_backend.core.needles import Needle, as_point
+from needle_backend.core.volume import Volume
+from needle_backend.ct.ends import Ends
+from needle_backend.ct.match import Matching
+from needle_backend.ct.score import Pairs
+
+FLAGGED_BELOW = 0.93
+"""Needles less sure than this state their doubts; a surer one is not worth a second look."""
+FAINT_SEEN = 0.6
+ASTRAY = 0.25
+BOWED_MM = 2.5
+LENGTH_OFF_MM = 4.0
+NEAR_MM = 3.0
+EDGE_MM = 8.0
+TIE_LOG_ODDS = 1.5
+LOW_HEATMAP = 0.35
+
+MODEL = {
+    "intercept": 0.38,
+    "score": 0.597,
+    "margin": 0.583,
+    "length_off_mm": -0.027,
+    "heatmap": 0.266,
+    "seen": 1.203,
+}
+"""Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
+:func:`needle_backend.ct.training.calibrate.fit_confidence`."""
+
+_NO_PAIR = -15.0
+_FAR = 50.0
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is known about each of n needles in question; (n,) each."""
+
+    pair: np.ndarray
+    margin: np.ndarray
+    length_off_mm: np.ndarray
+    neighbour_mm: np.ndarray
+    tip_edge_mm: np.ndarray
+    handle_edge_mm: np.ndarray
+
+
+def assess(
+    matching: Matching, pairs: Pairs, tips: Ends, handles: Ends, volume: Volume
+) -> tuple[tuple[Needle, ...], tuple[Needle, ...]]:
+    """Turn chosen and surplus pairs into needles that tell how sure they are, and why not surer.
+
+    Returns
+    -------
+    needles, surplus
+        In the matching's order.
+    """
+    judged = np.concatenate((matching.chosen, matching.surplus))
+    facts = _facts(judged, matching, pairs, tips, handles, volume)
+    features = _features(facts, pairs, tips, handles)
+    confidence = 1 / (1 + np.exp(-_log_odds(features)))
+    needles = tuple(
+        _needle(facts, place, float(confidence[place]), pairs, tips, handles)
+        for place in range(len(judged))
+    )
+    return needles[: len(matching.chosen)], needles[len(matching.chosen) :]
+
+
+def needle_features(
+    matching: Matching, pairs: Pairs, tips: Ends, handles: Ends, volume: Volume
+) -> dict[str, np.ndarray]:
+    """Return what the chosen needles' confidence is linear in, by the names in :data:`MODEL`."""
+    facts = _facts(matching.chosen, matching, pairs, tips, handles, volume)
+    return _features(facts, pairs, tips, handles)
+
+
+def _features(facts: _Facts, pairs: Pairs, tips: Ends, handles: Ends) -> dict[str, np.ndarray]:
+    return {
+        "score": np.clip(pairs.score[facts.pair], -6.0, 6.0),
+        "margin": np.clip(facts.margin, -2.0, 6.0),
+        "length_off_mm": np.minimum(facts.length_off_mm, 15.0),
+        "heatmap": _lower_heatmap(facts.pair, pairs, tips, handles),
+        "seen": pairs.shaft.seen[facts.pair],
+    }
+
+
+def _log_odds(features: dict[str, np.ndarray]) -> np.ndarray:
+    return MODEL["intercept"] + sum(MODEL[name] * values for name, values in features.items())
+
+
+def _facts(
+    judged: np.ndarray,
+    matching: Matching,
+    pairs: Pairs,
+    tips: Ends,
+    handles: Ends,
+    volume: Volume,
+) -> _Facts:
+    tips_lps = tips.points_lps[pairs.tip[judged]]
+    handles_lps = handles.points_lps[pairs.handle[judged]]
+    return _Facts(
+        pair=judged,
+        margin=_margins(judged, matching, pairs, len(tips), len(handles)),
+        length_off_mm=_length_off(judged, matching.chosen, pairs),
+        neighbour_mm=_neighbour_distances(tips_lps, handles_lps),
+        tip_edge_mm=_edge_distances(tips_lps, volume),
+        handle_edge_mm=_edge_distances(handles_lps, volume),
+    )
+
+
+def _margins(
+    judged: np.ndarray, matching: Matching, pairs: Pairs, tip_count: int, handle_count: int
+) -> np.ndarray:
+    """Return how much score the best other pairing of each needle's ends would cost.
+
+    Another pairing swaps handles with a chosen needle, or takes an end that nothing else uses.
+    """
+    table = np.full((tip_count, handle_count), _NO_PAIR)
+    table[pairs.tip, pairs.handle] = pairs.score
+    tip, handle, score = pairs.tip[judged], pairs.handle[judged], pairs.score[judged]
+    margins = np.full(len(judged), -_NO_PAIR)
+    chosen = matching.chosen
+    swapped = table[tip[:, None], pairs.handle[chosen]] + table[pairs.tip[chosen], handle[:, None]]
+    costs = score[:, None] + pairs.score[chosen] - swapped
+    costs[judged[:, None] == chosen] = -_NO_PAIR
+    alternatives = (
+        costs,
+        score[:, None] - table[tip][:, matching.unmatched_handles],
+        score[:, None] - table[matching.unmatched_tips][:, handle].T,
+    )
+    for cost in alternatives:
+        margins = np.minimum(margins, cost.min(axis=1, initial=-_NO_PAIR))
+    return margins
+
+
+def _length_off(judged: np.ndarray, chosen: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Return how far each length is from the nearest that two other chosen needles share.
+
+    0 where no two others share one.
+    """
+    off = np.zeros(len(judged))
+    for place, pair in enumerate(judged):
+        others = np.sort(pairs.length_mm[chosen[chosen != pair]])
+        shared = np.abs(np.diff(others)) < LENGTH_OFF_MM / 2
+        if shared.any():
+            nearby = np.concatenate((others[:-1][shared], others[1:][shared]))
+            off[place] = np.abs(nearby - pairs.length_mm[pair]).min()
+    return off
+
+
+def _neighbour_distances(tips_lps: np.ndarray, handles_lps: np.ndarray) -> np.ndarray:
+    """Return each needle's distance to the nearest other one's axis, mm."""
+    distances = segment_distances(
+        tips_lps[:, None], handles_lps[:, None], tips_lps[None], handles_lps[None]
+    )
+    np.fill_diagonal(distances, _FAR)
+    return distances.min(axis=1, initial=_FAR)
+
+
+def _edge_distances(points_lps: np.ndarray, volume: Volume) -> np.ndarray:
+    """Return each point's distance to the nearest face of the volume, mm."""
+    ijk = volume.lps_to_ijk(points_lps)
+    last = np.array(volume.array.shape[::-1]) - 0.5
+    return (np.minimum(ijk + 0.5, last - ijk) * volume.spacing_mm).min(axis=1)
+
+
+def _lower_heatmap(judged: np.ndarray, pairs: Pairs, tips: Ends, handles: Ends) -> np.ndarray:
+    return np.minimum(tips.score[pairs.tip[judged]], handles.score[pairs.handle[judged]])
+
+
+def _needle(
+    facts: _Facts, place: int, confidence: float, pairs: Pairs, tips: Ends, handles: Ends
+) -> Needle:
+    pair = facts.pair[place]
+    doubtful = confidence < FLAGGED_BELOW
+    return Needle(
+        tip_lps=as_point(tips.points_lps[pairs.tip[pair]]),
+        handle_lps=as_point(handles.points_lps[pairs.handle[pair]]),
+        score=float(pairs.score[pair]),
+        confidence=confidence,
+        doubts=_reasons(facts, place, pairs, tips, handles) if doubtful else (),
+    )
+
+
+def _reasons(facts: _Facts, place: int, pairs: Pairs, tips: Ends, handles: Ends) -> tuple[str, ...]:
+    """Say in words what speaks against a needle, the gravest first."""
+    pair = facts.pair[place]
+    tip, handle, shaft = pairs.tip[pair], pairs.handle[pair], pairs.shaft
+    candidates = (
+        (facts.margin[place] < TIE_LOG_ODDS, "tie with another pairing of the same ends"),
+        (
+            shaft.seen[pair] < FAINT_SEEN,
+            f"faint shaft: {shaft.seen[pair]:.0%} of it can be seen",
+        ),
+        (shaft.astray[pair] > ASTRAY, "something brighter lies beside the shaft"),
+        (
+            facts.length_off_mm[place] > LENGTH_OFF_MM,
+            f"length off by {facts.length_off_mm[place]:.0f} mm from the others",
+        ),
+        (abs(shaft.bow_mm[pair]) > BOWED_MM, f"bowed by {abs(shaft.bow_mm[pair]):.0f} mm"),
+        (
+            facts.neighbour_mm[place] < NEAR_MM,
+            f"another needle within {max(facts.neighbour_mm[place], 1.0):.0f} mm",
+        ),
+        (facts.tip_edge_mm[place] < EDGE_MM, "tip near the edge of the volume"),
+        (facts.handle_edge_mm[place] < EDGE_MM, "handle near the edge of the volume"),
+        (tips.score[tip] < LOW_HEATMAP, "tip barely detected"),
+        (handles.score[handle] < LOW_HEATMAP, "handle barely detected"),
+        (tips.slice_count[tip] == 1, "tip seen on one slice only"),
+    )
+    reasons = tuple(words for applies, words in candidates if applies)
+    return reasons or ("the picture fits this needle poorly",)
