@@ -1,0 +1,173 @@
+"""Find all needles of a CT: the steps of this package, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from needle_backend.core.device import choose_device
+from needle_backend.core.needles import (
+    LocateOptions,
+    LocateResult,
+    Point,
+    as_point,
+    number_needles,
+)
+from needle_backend.core.progress import CancelToken, Progress
+from needle_backend.core.volume import Volume
+from needle_backend.core.weights import WeightsFile, find_weights
+from needle_backend.ct.doubts import assess
+from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
+from needle_backend.ct.fuse import fuse_over_slices
+from needle_backend.ct.match import match
+from needle_backend.ct.preprocess import InputSettings, white_top_hat
+from needle_backend.ct.score import score_pairs
+
+if TYPE_CHECKING:
+    from needle_backend.ct.network import TipHandleNetwork
+
+
+class Localizer(Protocol):
+    """Whatever finds needles: in this process, in another, or a stand-in."""
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        """Find the needles of a CT.
+
+        ``progress`` is called with the stages "tophat", "network" and "match".
+
+        Raises
+        ------
+        InputError
+            When an option or the weights cannot be used.
+        Cancelled
+            Soon after ``cancel`` was set.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class _LoadedNetwork:
+    weights: WeightsFile
+    device: str
+    network: TipHandleNetwork
+    inputs: InputSettings
+
+
+class InProcessLocalizer:
+    """Finds needles in this process; the network is loaded on first use and kept."""
+
+    def __init__(self) -> None:
+        self._loaded: _LoadedNetwork | None = None
+
+    def locate(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> LocateResult:
+        """Find the needles of a CT; see :meth:`Localizer.locate`."""
+        clock = _Clock()
+        with clock.measured("start"):
+            choice = choose_device(options.device)
+            loaded = self.load(options.weights, choice.device)
+        with clock.measured("tophat"):
+            progress("tophat", 0.0)
+            cancel.raise_if_cancelled()
+            tophat = white_top_hat(volume.array)
+            progress("tophat", 1.0)
+        with clock.measured("network"):
+            seen = _detect(loaded, volume.array, progress, cancel)
+        with clock.measured("match"):
+            progress("match", 0.0)
+            result = needles_from_ends(seen, volume, tophat, options, cancel)
+            progress("match", 1.0)
+        return replace(
+            result,
+            timings_s=clock.timings_s(),
+            device=choice.device,
+            weights=loaded.weights.name,
+            warnings=choice.warnings,
+        )
+
+    def load(self, weights: str | None, device: str) -> _LoadedNetwork:
+        """Load weights onto a device, unless they are there already."""
+        wanted = find_weights(weights)
+        loaded = self._loaded
+        if loaded is None or (loaded.weights, loaded.device) != (wanted, device):
+            from needle_backend.ct.weights import load_network
+
+            loaded = _LoadedNetwork(wanted, device, *load_network(wanted, device))
+            self._loaded = loaded
+        return loaded
+
+
+def _detect(
+    loaded: _LoadedNetwork, array: np.ndarray, progress: Progress, cancel: CancelToken
+) -> SliceEnds:
+    from needle_backend.ct.detect import detect_ends
+
+    return detect_ends(loaded.network, array, loaded.inputs, progress, cancel)
+
+
+def needles_from_ends(
+    seen: SliceEnds,
+    volume: Volume,
+    tophat: np.ndarray,
+    options: LocateOptions,
+    cancel: CancelToken,
+) -> LocateResult:
+    """Fuse, score and match detected ends: all that comes after the network.
+
+    Parameters
+    ----------
+    seen
+        Detections on all slices.
+    tophat
+        White top-hat of the volume.
+
+    Returns
+    -------
+    LocateResult
+        Without timings, device and weights.
+    """
+    tips = fuse_over_slices(seen, TIP, volume)
+    handles = fuse_over_slices(seen, HANDLE, volume)
+    cancel.raise_if_cancelled()
+    pairs = score_pairs(tips, handles, tophat, volume, options)
+    cancel.raise_if_cancelled()
+    matching = match(pairs, tips, handles, options.count, options.solver)
+    needles, surplus = assess(matching, pairs, tips, handles, volume)
+    return LocateResult(
+        needles=number_needles(needles),
+        count=matching.count,
+        unmatched_tips=_points(tips, matching.unmatched_tips),
+        unmatched_handles=_points(handles, matching.unmatched_handles),
+        surplus=surplus,
+        solver=matching.solver,
+        gap=matching.gap,
+    )
+
+
+def _points(ends: Ends, indices: np.ndarray) -> tuple[Point, ...]:
+    return tuple(as_point(ends.points_lps[i]) for i in indices)
+
+
+class _Clock:
+    """Seconds a stage, in the order they ran."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    @contextmanager
+    def measured(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._stages[stage] = time.perf_counter() - started
+
+    def timings_s(self) -> dict[str, float]:
+        return {**self._stages, "total": time.perf_counter() - self._started}
