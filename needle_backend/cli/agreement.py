@@ -45,19 +45,13 @@ class Agreement:
 
 
 def agreement_with(truth: Sequence[Needle], needles: Sequence[Needle]) -> Agreement:
-    """Assign needles to true ones, as many as agree within the gate, and compare their ends."""
-    from scipy.optimize import linear_sum_assignment
+    """Pair needles with true ones, as :mod:`needle_backend.ct.training.evaluate` does."""
+    from needle_backend.ct.training.evaluate import compare
 
-    apart_mm = np.linalg.norm(_ends(needles)[:, None] - _ends(truth)[None], axis=-1)
-    agrees = (apart_mm <= GATE_MM).all(axis=-1)
-    # A pair outside the gate costs more than all pairs inside it together.
-    cost = np.where(agrees, apart_mm.sum(axis=-1), 1e6)
-    errors: list[tuple[float, float] | None] = [None] * len(needles)
-    for i, j in zip(*linear_sum_assignment(cost), strict=True):
-        if agrees[i, j]:
-            errors[i] = (float(apart_mm[i, j, 0]), float(apart_mm[i, j, 1]))
-    return Agreement(tuple(errors), len(truth))
-
-
-def _ends(needles: Sequence[Needle]) -> np.ndarray:
-    return np.array([(n.tip_lps, n.handle_lps) for n in needles], float).reshape(-1, 2, 3)
+    comparison = compare(truth, needles, GATE_MM)
+    errors_mm: list[tuple[float, float] | None] = [None] * len(needles)
+    for true, predicted in comparison.pairs:
+        off = comparison.predicted_ends[predicted] - comparison.true_ends[true]
+        tip_mm, handle_mm = np.linalg.norm(off, axis=-1)
+        errors_mm[predicted] = (float(tip_mm), float(handle_mm))
+    return Agreement(tuple(errors_mm), len(truth))
