@@ -25,6 +25,7 @@ def real_client() -> Iterator[BackendClient]:
         yield client
 
 
+@pytest.mark.slow
 def test_the_process_finds_the_needles_that_this_process_finds(real_client, finish):
     volume = read_volume(SAMPLE)
     job = finish(real_client, real_client.start_locate(volume, OPTIONS))

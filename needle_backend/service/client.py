@@ -67,7 +67,7 @@ class Patience:
     silence_s: float = 30.0
     job_s: float = 180.0
     frame_s: float = 10.0
-    cancel_s: float = 0.3
+    cancel_s: float = 0.25
 
 
 DEFAULT_PATIENCE = Patience()
