@@ -26,6 +26,7 @@ from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import match
 from needle_backend.ct.preprocess import InputSettings, white_top_hat
+from needle_backend.ct.refine import refine_needles
 from needle_backend.ct.score import score_pairs
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def needles_from_ends(
     options: LocateOptions,
     cancel: CancelToken,
 ) -> LocateResult:
-    """Fuse, score and match detected ends: all that comes after the network.
+    """Fuse, score, match and refine detected ends: all that comes after the network.
 
     Parameters
     ----------
@@ -141,8 +142,9 @@ def needles_from_ends(
     cancel.raise_if_cancelled()
     matching = match(pairs, tips, handles, options.count, options.solver)
     needles, surplus = assess(matching, pairs, tips, handles, volume)
+    cancel.raise_if_cancelled()
     return LocateResult(
-        needles=number_needles(needles),
+        needles=number_needles(refine_needles(needles, tophat, volume)),
         count=matching.count,
         unmatched_tips=_points(tips, matching.unmatched_tips),
         unmatched_handles=_points(handles, matching.unmatched_handles),
