@@ -161,7 +161,11 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 
 @pytest.mark.parametrize(
     ("option", "name", "ending"),
-    [("--output", "x.txt", ".mrk.json"), ("--csv", "x", ".csv"), ("--picture", "x.jpg", ".png")],
+    [
+        ("--output", "truth.json", ".mrk.json"),
+        ("--csv", "x", ".csv"),
+        ("--picture", "x.jpg", ".png"),
+    ],
 )
 def test_an_output_of_another_kind_is_refused(
     needles, ct_file, answer, two_found, option, name, ending

@@ -64,7 +64,7 @@ def locate(
     ] = False,
 ) -> None:
     """Find the needles in a CT."""
-    _check_outputs(input, {".json": output, ".csv": csv, ".png": picture})
+    _check_outputs(input, {".mrk.json": output, ".csv": csv, ".png": picture})
     known = _read_truth(truth)
     options = LocateOptions(
         count=count,
@@ -96,11 +96,11 @@ def make_localizer() -> Localizer:
 
 def _check_outputs(input: Path, wanted: dict[str, Path | None]) -> None:
     """Refuse output places that would fail after the work, or overwrite what must stay."""
-    places = [(suffix, path) for suffix, path in wanted.items() if path is not None]
-    for suffix, path in places:
-        if path.suffix.lower() != suffix:
-            name = ".mrk.json" if suffix == ".json" else suffix
-            raise InputError(f"{path} must end in {name}; give it another name.")
+    for ending, path in wanted.items():
+        if path is None:
+            continue
+        if not path.name.lower().endswith(ending):
+            raise InputError(f"{path} must end in {ending}; give it another name.")
         if path.resolve() == input.resolve():
             raise InputError(f"{path} is the input itself; write somewhere else.")
         check_writable(path)
