@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from needle_backend.core.geometry import segment_distances
+from needle_backend.core.geometry import direction_of_angle, segment_distances
 from needle_backend.core.needles import Needle, as_point
 from needle_backend.core.volume import Volume
-from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
+from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 
 SHAFT_HU_MM = 2100.0  # line density of a steel shaft of 1.3 mm in a 5 mm slice
 THICKNESS_MM = 1.4
@@ -257,3 +257,20 @@ def _invented(
         column, row, index = rng.uniform(0, [columns - 1, rows - 1, slices - 1])
         angle = rng.uniform(-180, 180)
     return kind, column, row, int(round(index)), angle, float(rng.uniform(0.2, 0.6))
+
+
+def add_ends(ends: Ends, wanted: int, seed: int) -> Ends:
+    """Fill up to ``wanted`` with copies of real ones, moved along and across their needles."""
+    rng = np.random.default_rng(seed)
+    missing = wanted - len(ends)
+    copied = rng.integers(len(ends), size=missing)
+    along = direction_of_angle(ends.angle_deg[copied])
+    moved = ends.points_lps[copied].copy()
+    moved[:, :2] += along * rng.uniform(-30, 30, (missing, 1)) + rng.normal(0, 3, (missing, 2))
+    turned = ends.angle_deg[copied] + rng.normal(0, 3, missing)
+    return Ends(
+        np.concatenate((ends.points_lps, moved)),
+        np.concatenate((ends.angle_deg, turned)),
+        np.concatenate((ends.score, np.full(missing, 0.3))),
+        np.concatenate((ends.slice_count, np.ones(missing, int))),
+    )

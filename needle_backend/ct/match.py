@@ -9,7 +9,7 @@ import numpy as np
 from needle_backend.core.errors import InputError
 from needle_backend.core.needles import NeedleCount
 from needle_backend.ct.ends import Ends
-from needle_backend.ct.score import Pairs
+from needle_backend.ct.score import PUBLISHED, Pairs
 from needle_backend.ct.solvers import SOLVERS, Problem, Solution, hungarian, take_in_order
 
 ACCEPTED = -2.0
@@ -66,7 +66,7 @@ def match(
     if count is not None and count < 1:
         raise InputError(f"The number of needles must be at least 1, not {count}.")
     problem, candidates = _problem(pairs, tips, handles, count)
-    if solver == "greedy-published":
+    if solver == PUBLISHED:
         chosen, bound = _published(pairs, tips, handles, count), hungarian(problem).bound
     else:
         solution: Solution = SOLVERS[solver](problem)
@@ -116,15 +116,14 @@ def _published(pairs: Pairs, tips: Ends, handles: Ends, count: int | None) -> np
     limit = len(match(pairs, tips, handles, None).chosen) if count is None else count
     everything = np.arange(len(pairs))
     problem = _posed(pairs, tips, handles, everything, pairs.published_score, limit)
-    return SOLVERS["greedy-published"](problem).chosen
+    return SOLVERS[PUBLISHED](problem).chosen
 
 
 def _surplus(pairs: Pairs, tips: Ends, handles: Ends, chosen: np.ndarray) -> np.ndarray:
     """Return the pairs good enough to be needles that fit beside the chosen ones."""
-    likely = np.setdiff1d(np.flatnonzero(pairs.score > ACCEPTED), chosen)
+    free = ~np.isin(pairs.tip, pairs.tip[chosen]) & ~np.isin(pairs.handle, pairs.handle[chosen])
+    likely = np.flatnonzero(free & (pairs.score > ACCEPTED))
+    problem = _posed(pairs, tips, handles, np.arange(len(pairs)), pairs.score, None)
+    likely = likely[~problem.conflicts(likely, chosen).any(axis=1)]
     likely = likely[np.argsort(-pairs.score[likely], kind="stable")]
-    order = np.concatenate((chosen, likely))
-    problem = _posed(pairs, tips, handles, order, pairs.score[order], None)
-    places = np.arange(len(order))
-    taken = take_in_order(problem, places, problem.conflicts)
-    return order[taken[taken >= len(chosen)]]
+    return take_in_order(problem, likely, problem.conflicts)

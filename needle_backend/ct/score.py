@@ -19,10 +19,12 @@ from needle_backend.ct.shaft import ShaftEvidence, glance, shaft_evidence
 
 TURN_DEG = 20.0
 """Largest angle between a pair's direction and the one seen at either end (Xiao et al. 2025)."""
-KEPT_PER_END = 8
+KEPT_PER_END = 6
 """How many candidates an end keeps for a close look; a glance at the line chooses them."""
 TURN_COST_HU = 6.0
 """What a degree of turn costs in that choice."""
+PUBLISHED = "greedy-published"
+"""The solver that uses the published score."""
 PUBLISHED_SAMPLES = 64
 
 MODEL = {
@@ -57,8 +59,8 @@ class Pairs:
     score
         Log-odds that the pair is a needle.
     published_score
-        The paper's score: mean over standard deviation of the top-hat along the line, less 0.1 a
-        slice of height difference and 0.01 a mm of length.
+        The paper's score, for its own solver only (else 0): mean over standard deviation of the
+        top-hat along the line, less 0.1 a slice of height difference and 0.01 a mm of length.
     length_mm
         Distance of the two ends.
     length_support
@@ -102,16 +104,20 @@ def score_pairs(
     volume
         Where the array lies in the patient.
     options
-        ``length_mm`` and ``length_tolerance_mm`` bound the lengths.
+        ``length_mm`` and ``length_tolerance_mm`` bound the lengths; ``solver`` tells whether the
+        published score is needed.
     device
         Where to sample the volume: "cpu", or a torch device.
     """
     tip, handle, length_mm, tip_turn_deg, handle_turn_deg = _feasible(tips, handles, options)
     tips_lps, handles_lps = tips.points_lps[tip], handles.points_lps[handle]
-    published = _published_score(tips_lps, handles_lps, tophat, volume)
     promise = glance(tips_lps, handles_lps, tophat, volume)
     promise -= TURN_COST_HU * (tip_turn_deg + handle_turn_deg)
-    kept = _best_of_each_end(tip, handle, promise) | _best_of_each_end(tip, handle, published)
+    kept = _best_of_each_end(tip, handle, promise)
+    published = np.zeros(len(tip))
+    if options.solver == PUBLISHED:
+        published = _published_score(tips_lps, handles_lps, tophat, volume)
+        kept |= _best_of_each_end(tip, handle, published)
     unscored = Pairs(
         tip=tip[kept],
         handle=handle[kept],

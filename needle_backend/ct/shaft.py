@@ -14,12 +14,12 @@ import numpy as np
 
 from needle_backend.core.volume import Volume
 
-SAMPLES = 48
-"""Samples along a shaft: 3 to 5 mm apart."""
+SAMPLES = 40
+"""Samples along a shaft: 3 to 6 mm apart."""
 TIP_MARGIN_MM, HUB_MARGIN_MM = 4.0, 16.0
 """Left out at the two ends: the tip's own blur, and the hub."""
 STEP_MM = 0.9
-ACROSS_MM = STEP_MM * np.arange(-7, 8)
+ACROSS_MM = STEP_MM * np.arange(-6, 7)
 """Samples across a shaft: a bow of 4 mm, and the neighbours beside it."""
 BOWS_MM = np.arange(-4.0, 4.5, 1.0)
 BOW_COST_HU = 6.0
@@ -32,8 +32,8 @@ BESIDE_HU, BESIDE_SHARE = 100.0, 0.6
 """A path is astray where something this bright lies beside it, and it is darker than this share."""
 WINDOW = np.arange(-2, 3)
 """Samples beside a path within which the ridge is looked for."""
-GLANCE_SAMPLES = 32
-GLANCE_BOWS_MM = (-3.0, -1.5, 0.0, 1.5, 3.0)
+GLANCE_SAMPLES = 24
+GLANCE_BOWS_MM = (-2.5, 0.0, 2.5)
 FIT_NOISE_MM = 0.6
 FIT_FREEDOM_MM = 1.0
 """Expected scatter of the ridge around a path, and of the path's ends and middle."""
@@ -117,7 +117,7 @@ def sample_sheets(
     offsets = ACROSS_MM.astype(np.float32)
     column = ijk[..., 0, None] + offsets * across[:, None, None, 0]
     row = ijk[..., 1, None] + offsets * across[:, None, None, 1]
-    slice_index = np.broadcast_to(ijk[..., 2, None], row.shape)
+    slice_index = ijk[..., 2, None]
     if device == "cpu":
         return _sample(tophat, slice_index, row, column)
     return _sample_with_torch(tophat, slice_index, row, column, device)
@@ -133,14 +133,15 @@ def glance(
     ijk, across = _lines(tips_lps, handles_lps, volume, GLANCE_SAMPLES)
     slices, rows, columns = tophat.shape
     values = tophat.reshape(-1)
-    start = np.clip(np.rint(ijk[..., 2]).astype(np.int32), 0, slices - 1) * (rows * columns)
-    arc = _arc(GLANCE_SAMPLES).astype(np.float32)
+    column, row = ijk[..., 0] + np.float32(0.5), ijk[..., 1] + np.float32(0.5)
+    slice_index = np.clip(np.rint(ijk[..., 2]).astype(np.int32), 0, slices - 1)
+    start = slice_index * (rows * columns)
     merits = []
     for bow in GLANCE_BOWS_MM:
-        moved = np.rint(ijk[..., :2] + bow * arc[:, None] * across[:, None, :]).astype(np.int32)
-        column = np.clip(moved[..., 0], 0, columns - 1)
-        row = np.clip(moved[..., 1], 0, rows - 1)
-        hu = np.minimum(values[start + row * columns + column], CLIP_HU)
+        moved = (bow * _arc(GLANCE_SAMPLES)).astype(np.float32)
+        i = np.clip((column + moved * across[:, :1]).astype(np.int32), 0, columns - 1)
+        j = np.clip((row + moved * across[:, 1:]).astype(np.int32), 0, rows - 1)
+        hu = np.minimum(values[start + j * columns + i], CLIP_HU)
         merits.append(hu.mean(axis=1, dtype=float) - BOW_COST_HU * abs(bow))
     return np.max(merits, axis=0)
 
@@ -157,10 +158,12 @@ def _lines(
     length = np.linalg.norm(along, axis=1, keepdims=True)
     first, last = TIP_MARGIN_MM / length, 1 - HUB_MARGIN_MM / length
     where = first + _fractions(samples) * np.maximum(last - first, 0.0)
-    ijk = volume.lps_to_ijk(tips_lps[:, None] + where[..., None] * along[:, None])
+    start = volume.lps_to_ijk(tips_lps).astype(np.float32)
+    step = (along / volume.spacing_mm).astype(np.float32)
+    ijk = start[:, None] + where.astype(np.float32)[..., None] * step[:, None]
     in_slice = np.maximum(np.linalg.norm(along[:, :2], axis=1, keepdims=True), 1e-6)
     across = np.column_stack((-along[:, 1], along[:, 0])) / in_slice / volume.spacing_mm[:2]
-    return ijk.astype(np.float32), across.astype(np.float32)
+    return ijk, across.astype(np.float32)
 
 
 def _fractions(samples: int) -> np.ndarray:
@@ -178,7 +181,7 @@ def _sample(
 ) -> np.ndarray:
     from scipy.ndimage import map_coordinates
 
-    where = (slice_index, row, column)
+    where = np.broadcast_arrays(slice_index, row, column)
     return map_coordinates(array, where, np.float32, order=1, mode="nearest", prefilter=False)
 
 
@@ -191,7 +194,9 @@ def _sample_with_torch(
         return 2.0 * index / max(size - 1, 1) - 1.0
 
     slices, rows, columns = array.shape
-    where = (scaled(column, columns), scaled(row, rows), scaled(slice_index, slices))
+    where = np.broadcast_arrays(
+        scaled(column, columns), scaled(row, rows), scaled(slice_index, slices)
+    )
     grid = torch.as_tensor(np.stack(where, axis=-1)[None], device=device)
     image = torch.as_tensor(array, device=device).to(grid.dtype)[None, None]
     values = torch.nn.functional.grid_sample(

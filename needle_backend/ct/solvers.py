@@ -66,7 +66,11 @@ class Problem:
         start_a, end_a = self.tips_lps[first, None], self.handles_lps[first, None]
         start_b, end_b = self.tips_lps[None, second], self.handles_lps[None, second]
         near = segment_distances(start_a, end_a, start_b, end_b) < CROSSING_MM
-        return near & (angle_between_lines_deg(end_a - start_a, end_b - start_b) >= angle_deg)
+        a, b = np.nonzero(near)
+        along = self.handles_lps - self.tips_lps
+        angle = angle_between_lines_deg(along[first[a]], along[second[b]])
+        near[a, b] = angle >= angle_deg
+        return near
 
     def duplicates(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return which of candidates ``first`` are the same needle as which of ``second``."""
@@ -129,25 +133,20 @@ def default(problem: Problem) -> Solution:
 
     Each node is an assignment that ignores conflicts but has some candidates forbidden; its value
     bounds everything below it. Where two of its needles are in conflict, either the better one
-    stands and all in conflict with it go, or it goes itself. A case without conflicts ends at the
-    first node; when the nodes run out, the best choice so far is returned with the bound left.
+    stands and all in conflict with it go, or it goes itself. The first node without conflicts is
+    the optimum. When the nodes run out, the most promising one is repaired and the bound stated.
     """
-    best = np.zeros(0, int)
-    root = np.ones(len(problem.gain), bool)
-    queue = [_node(problem, root, 0)]
-    for step in range(NODES):
-        if not queue or -queue[0][0] <= problem.value(best):
-            break
-        _, _, allowed, chosen = heapq.heappop(queue)
-        repaired = _repair(problem, chosen)
-        if problem.value(repaired) > problem.value(best):
-            best = repaired
+    queue = [_node(problem, np.ones(len(problem.gain), bool), 0)]
+    for number in range(1, NODES, 2):
+        bound, _, allowed, chosen = queue[0]
         conflicts = problem.conflicting_pairs(chosen)
-        if len(conflicts) > 0:
-            for side, child in enumerate(_branches(problem, allowed, conflicts[0, 0])):
-                heapq.heappush(queue, _node(problem, child, 2 * step + side + 1))
-    open_bound = -queue[0][0] if queue else 0.0
-    return Solution(np.sort(best), max(open_bound, problem.value(best)))
+        if len(conflicts) == 0:
+            return Solution(chosen, -bound)
+        heapq.heappop(queue)
+        for side, child in enumerate(_branches(problem, allowed, conflicts[0, 0])):
+            heapq.heappush(queue, _node(problem, child, number + side))
+    bound, _, _, chosen = queue[0]
+    return Solution(_repair(problem, chosen), -bound)
 
 
 def exact(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> Solution:
@@ -238,7 +237,7 @@ def _repair(problem: Problem, chosen: np.ndarray) -> np.ndarray:
     kept = np.zeros(len(problem.gain), bool)
     kept[chosen] = True
     order = np.lexsort((-problem.gain, ~kept))
-    return take_in_order(problem, order, problem.conflicts)[: problem.limit]
+    return np.sort(take_in_order(problem, order, problem.conflicts)[: problem.limit])
 
 
 def _assign(problem: Problem, allowed: np.ndarray) -> np.ndarray:
