@@ -152,9 +152,7 @@ def test_settings_of_a_wrong_type_are_refused(tmp_path):
         read_settings(path)
 
 
-def _near(
-    case: SimulatedCase, point: np.ndarray, reach: int, k: int | None = None
-) -> np.ndarray:
+def _near(case: SimulatedCase, point: np.ndarray, reach: int, k: int | None = None) -> np.ndarray:
     i, j, nearest = np.rint(case.volume.lps_to_ijk(np.asarray(point))).astype(int)
     plane = case.volume.array[nearest if k is None else k]
     return plane[max(0, j - reach) : j + reach + 1, max(0, i - reach) : i + reach + 1]

@@ -26,7 +26,7 @@ from needle_backend.ct.weights import load_network
 
 @pytest.fixture
 def bright_line_case(tmp_path) -> Case:
-    """One slice with a bright shaft whose tip is at column 150, row 90, handle up and to the right."""
+    """A bright shaft, tip at column 150 and row 90, handle up and to the right."""
     array = np.full((3, 256, 256), -1000, np.int16)
     for t in np.linspace(0, 1, 400):
         array[1, round(90 - 60 * t), round(150 + 60 * t)] = 800
@@ -98,26 +98,26 @@ def test_the_shipped_recipe_can_be_read():
 def few_cases(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cases")
     settings = SimulationSettings(grid=GridSettings(slices=(6, 6), slice_mm=(5.0,), matrix=256))
-    settings = replace(settings, needles=replace(settings.needles, count=(4, 6), length_mm=(100.0,)))
+    needles = replace(settings.needles, count=(4, 6), length_mm=(100.0,))
+    settings = replace(settings, needles=needles)
     list(simulate_cases(CaseOrder(settings, seed=1, cases=3, output=folder)))
     return folder
 
 
 @pytest.mark.slow
 def test_training_goes_on_after_a_stop_and_exports_weights_with_a_card(few_cases, tmp_path):
-    schedule = ScheduleSettings(
-        epochs=1, crops_an_epoch=8, batch=4, validation_share=0.34, validation_slices=2
-    )
     recipe = TrainSettings(
         network=NetworkSettings(width=16, head_width=8),
         crops=CropSettings(size_px=64),
-        schedule=schedule,
+        schedule=ScheduleSettings(
+            epochs=2, crops_an_epoch=8, batch=4, validation_share=0.34, validation_slices=2
+        ),
     )
-    train(recipe, [few_cases], tmp_path)
-    longer = replace(recipe, schedule=replace(schedule, epochs=2))
-    weights = train(longer, [few_cases], tmp_path)
+    stopped = train(recipe, [few_cases], tmp_path, max_hours=1e-6)
+    assert json.loads(stopped.with_suffix(".json").read_text())["training"]["epochs"] == 1
+    weights = train(recipe, [few_cases], tmp_path)
     card = json.loads(weights.with_suffix(".json").read_text())
-    assert card["training"]["epochs"] == 2
+    assert (card["training"]["steps"], card["training"]["steps_this_run"]) == (4, 2)
     assert card["architecture"]["backbone"] == "hrnet_w18_small"
     network, inputs = load_network(find_weights(str(weights)), "cpu")
     assert not network.training

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def export_weights(
     state: dict[str, torch.Tensor], settings: TrainSettings, facts: dict[str, Any], folder: Path
 ) -> Path:
-    """Write ``ct_<backbone>.safetensors`` and its card into ``folder``; return the former's path."""
+    """Write ``ct_<backbone>.safetensors`` and its card into a folder; return the former's path."""
     path = folder / f"ct_{settings.network.backbone}.safetensors"
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()

@@ -27,6 +27,7 @@ from needle_backend.ct.training.dataset import Case, CropDataset, CropSettings, 
 from needle_backend.ct.training.export import export_weights
 from needle_backend.ct.training.settings import read_toml
 from needle_backend.ct.training.slice_score import SliceScore, score_slices
+from needle_backend.ct.weights import load_state
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class TipHandleModule(L.LightningModule):
         self.network = TipHandleNetwork(settings.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self._validation = list(validation)
+        self.steps_this_run = 0
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
         """Weighted loss of one batch."""
@@ -88,6 +90,7 @@ class TipHandleModule(L.LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the averaged weights towards the current ones; slower once training has settled."""
+        self.steps_this_run += 1
         decay = min(
             self.settings.schedule.ema_decay, (1 + self.global_step) / (10 + self.global_step)
         )
@@ -197,18 +200,52 @@ def train(
     fit, held = _split(cases, schedule.validation_share)
     module = TipHandleModule(settings, held)
     if initial is not None:
-        from needle_backend.ct.weights import load_state
-
         module.network.load_state_dict(load_state(initial))
     crops = CropDataset(fit, settings.crops, settings.input, schedule.crops_an_epoch, schedule.seed)
-    best = ModelCheckpoint(output, "best", monitor="val_f1", mode="max", save_last=True)
-    recent = ModelCheckpoint(output, "recent", every_n_train_steps=100)
-    stops = [EarlyStopping("val_f1", mode="max", patience=schedule.patience_epochs)]
-    limit = [Timer({"hours": max_hours})] if max_hours else []
-    trainer = L.Trainer(
+    loader = DataLoader(crops, schedule.batch, num_workers=1, drop_last=True)
+    best = ModelCheckpoint(output, "best", monitor="val_f1", mode="max")
+    trainer = _trainer(schedule, output, best, len(loader), max_hours)
+    unfinished = output / _RECENT
+    started = time.monotonic()
+    trainer.fit(
+        module,
+        loader,
+        DataLoader([0]),
+        ckpt_path=unfinished if unfinished.exists() else None,
+        weights_only=True,
+    )
+    facts = {
+        "data": [path.name for path in data],
+        "cases": len(cases),
+        "validation": {"cases": [case.name for case in held], "f1": float(best.best_model_score)},
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "steps_this_run": module.steps_this_run,
+        "hours_this_run": round((time.monotonic() - started) / 3600, 2),
+    }
+    return export_weights(_averaged(Path(best.best_model_path)), settings, facts, output)
+
+
+_RECENT = "recent.ckpt"
+
+
+def _trainer(
+    schedule: ScheduleSettings,
+    output: Path,
+    best: ModelCheckpoint,
+    steps_an_epoch: int,
+    max_hours: float | None,
+) -> L.Trainer:
+    """A trainer that checkpoints every few minutes and stops early or after some hours."""
+    recent = ModelCheckpoint(
+        output, Path(_RECENT).stem, every_n_train_steps=min(100, steps_an_epoch)
+    )
+    stop = EarlyStopping("val_f1", mode="max", patience=schedule.patience_epochs)
+    limit = [Timer({"hours": max_hours}, interval="epoch")] if max_hours else []
+    return L.Trainer(
         max_epochs=schedule.epochs,
         precision=schedule.precision,
-        callbacks=[best, recent, *stops, *limit],
+        callbacks=[best, recent, stop, *limit],
         logger=TensorBoardLogger(output, name="", version=""),
         gradient_clip_val=5.0,
         enable_progress_bar=False,
@@ -216,32 +253,15 @@ def train(
         default_root_dir=output,
         accelerator="auto",
     )
-    loader = DataLoader(
-        crops, schedule.batch, num_workers=1, persistent_workers=False, drop_last=True
-    )
-    checkpoint = output / "recent.ckpt"
-    started = time.monotonic()
-    trainer.fit(
-        module,
-        loader,
-        DataLoader([0]),
-        ckpt_path=checkpoint if checkpoint.exists() else None,
-        weights_only=False,
-    )
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-    averaged = {
-        name.removeprefix("average."): value
-        for name, value in state.items()
-        if name.startswith("average.")
+
+
+def _averaged(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The averaged network's tensors in a checkpoint."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "average."
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
-    facts = {
-        "data": [str(path.name) for path in data],
-        "cases": len(cases),
-        "validation": {"cases": [case.name for case in held], "f1": float(best.best_model_score)},
-        "epochs": trainer.current_epoch,
-        "hours_this_run": round((time.monotonic() - started) / 3600, 2),
-    }
-    return export_weights(averaged, settings, facts, output)
 
 
 def _split(cases: Sequence[Case], share: float) -> tuple[list[Case], list[Case]]:
