@@ -35,7 +35,7 @@ class Job:
         self._work = work
         self._cancel = CancelToken()
         self._thread = threading.Thread(target=self._run, name="NeedleLocalization", daemon=True)
-        self._stage, self._fraction = "read", 0.0
+        self._stage, self._fraction = "start", 0.0
         self._started_s = 0.0
         self._result: LocateResult | None = None
         self._error: BaseException | None = None

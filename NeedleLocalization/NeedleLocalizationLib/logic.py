@@ -111,7 +111,9 @@ class NeedleLocalizationLogic(ScriptedLoadableModuleLogic):
 
                 self.localizer = InProcessLocalizer()
             cancel.raise_if_cancelled()
+            progress("read", 0.0)
             volume = volume_input.to_volume()
+            progress("start", 0.0)  # the network is loaded at the first run
             result = self.localizer.locate(volume, options, progress, cancel)
             return replace(result, warnings=(*volume.warnings, *result.warnings))
 

@@ -9,6 +9,7 @@ from needle_backend.core.needles import LocateResult
 from NeedleLocalizationLib.job import JobState
 
 STAGES = {
+    "start": _("Starting the detector"),
     "read": _("Reading the volume"),
     "tophat": _("Enhancing metal"),
     "network": _("Looking for tips and handles"),
