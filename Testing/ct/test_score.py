@@ -1,0 +1,127 @@
+"""Pairs that are needles score above pairs that are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ct.synthetic import Case, Settings, make_case
+
+from needle_backend.core.needles import LocateOptions
+from needle_backend.core.volume import Volume
+from needle_backend.ct.ends import HANDLE, TIP, Ends
+from needle_backend.ct.fuse import fuse_over_slices
+from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.score import MODEL, Pairs, pair_features, score_pairs
+
+OPTIONS = LocateOptions()
+
+
+def ends_of(case: Case) -> tuple[Ends, Ends]:
+    return tuple(fuse_over_slices(case.detections, kind, case.volume) for kind in (TIP, HANDLE))
+
+
+def perfect_ends(case: Case) -> tuple[Ends, Ends]:
+    """Ends exactly where they are: tip i belongs to handle i."""
+    tips = np.array([needle.tip_lps for needle in case.needles])
+    handles = np.array([needle.handle_lps for needle in case.needles])
+    along = handles - tips
+    angle = np.degrees(np.arctan2(-along[:, 1], along[:, 0]))
+    sure, once = np.ones(len(tips)), np.ones(len(tips), int)
+    return Ends(tips, angle, sure, once), Ends(handles, angle + 180, sure, once)
+
+
+def scored(case: Case, tips: Ends, handles: Ends, **options) -> Pairs:
+    tophat = white_top_hat(case.volume.array)
+    return score_pairs(tips, handles, tophat, case.volume, replace(OPTIONS, **options))
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return make_case(11, Settings(needles=(14, 14), fading_share=0.0, bowed_share=0.0))
+
+
+def test_right_pairs_score_higher_than_the_others(case):
+    pairs = scored(case, *perfect_ends(case))
+    right = pairs.tip == pairs.handle
+    assert right.sum() == len(case.needles)
+    better = pairs.score[right][:, None] > pairs.score[~right]
+    assert better.mean() > 0.98
+    assert np.median(pairs.score[right]) > 0 > np.median(pairs.score[~right])
+
+
+def test_a_shaft_counts_more_than_its_ends(case):
+    tips, handles = perfect_ends(case)
+    with_shafts = scored(case, tips, handles)
+    erased = replace(case, volume=replace(case.volume, array=np.zeros_like(case.volume.array)))
+    without = scored(erased, tips, handles)
+    assert without.score.max() < np.median(with_shafts.score[with_shafts.tip == with_shafts.handle])
+    assert without.score.max() < 0
+
+
+@pytest.mark.parametrize("tolerance_mm", [5.0, 30.0])
+def test_no_pair_is_longer_or_shorter_than_allowed(case, tolerance_mm):
+    pairs = scored(case, *perfect_ends(case), length_mm=200.0, length_tolerance_mm=tolerance_mm)
+    assert np.abs(pairs.length_mm - 200).max(initial=0) <= tolerance_mm
+
+
+def test_no_pair_points_elsewhere_than_its_ends(case):
+    tips, handles = perfect_ends(case)
+    turned = replace(tips, angle_deg=tips.angle_deg + 90)
+    assert len(scored(case, turned, handles)) == 0
+    assert scored(case, tips, handles).tip_turn_deg.max() <= 20
+
+
+def test_the_scores_do_not_depend_on_the_order_of_the_ends(case):
+    tips, handles = ends_of(case)
+    order = np.random.default_rng(5).permutation(len(tips))
+    shuffled = Ends(**{name: values[order] for name, values in vars(tips).items()})
+    table = np.full((2, len(tips), len(handles)), np.nan)
+    pairs, again = scored(case, tips, handles), scored(case, shuffled, handles)
+    table[0, pairs.tip, pairs.handle] = pairs.score
+    table[1, order[again.tip], again.handle] = again.score
+    assert np.allclose(table[0], table[1], equal_nan=True)
+
+
+def test_a_length_that_confident_pairs_share_speaks_for_a_pair(case):
+    pairs = scored(case, *perfect_ends(case))
+    right = pairs.tip == pairs.handle
+    far_off = np.abs(pairs.length_mm[:, None] - pairs.length_mm[right]).min(axis=1) > 8
+    assert pairs.length_support[right].min() > 0
+    assert pairs.length_support[far_off].max() < 0
+
+
+def test_a_lone_needle_has_no_length_to_share():
+    case = make_case(2, Settings(needles=(1, 1)))
+    pairs = scored(case, *perfect_ends(case))
+    assert pairs.length_support.tolist() == [0.0]
+
+
+def test_without_ends_there_are_no_pairs(case):
+    tips, handles = perfect_ends(case)
+    nothing = Ends(np.zeros((0, 3)), np.zeros(0), np.zeros(0), np.zeros(0, int))
+    assert len(scored(case, nothing, handles)) == 0
+    assert len(scored(case, tips, nothing)) == 0
+
+
+def test_a_single_slice_is_enough():
+    volume = Volume(np.zeros((1, 300, 60), np.int16), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0))
+    volume.array[0, 20:220, 29:32] = 800
+    one = np.ones(1)
+    tips = Ends(np.array([[30.0, 20.0, 0.0]]), np.array([-90.0]), one, one.astype(int))
+    handles = Ends(np.array([[30.0, 210.0, 0.0]]), np.array([90.0]), one, one.astype(int))
+    pairs = score_pairs(tips, handles, volume.array, volume, OPTIONS)
+    assert pairs.score[0] > 0
+
+
+def test_the_published_score_is_computed_for_its_solver(case):
+    ends = perfect_ends(case)
+    published = scored(case, *ends, solver="greedy-published").published_score
+    assert np.ptp(published) > 0
+    assert not scored(case, *ends).published_score.any()
+
+
+def test_every_feature_has_a_coefficient(case):
+    pairs = scored(case, *perfect_ends(case))
+    assert {"intercept", *pair_features(pairs)} == set(MODEL)
