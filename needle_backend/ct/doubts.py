@@ -10,7 +10,7 @@ from needle_backend.core.geometry import segment_distances
 from needle_backend.core.needles import Needle, as_point
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
-from needle_backend.ct.match import Matching
+from needle_backend.ct.match import CONSIDERED, Matching
 from needle_backend.ct.score import Pairs
 
 FLAGGED_BELOW = 0.93
@@ -25,12 +25,12 @@ TIE_LOG_ODDS = 1.5
 LOW_HEATMAP = 0.35
 
 MODEL = {
-    "intercept": 0.38,
-    "score": 0.597,
-    "margin": 0.583,
-    "length_off_mm": -0.027,
-    "heatmap": 0.266,
-    "seen": 1.203,
+    "intercept": 0.25,
+    "score": 0.409,
+    "margin": 0.771,
+    "length_off_mm": -0.035,
+    "heatmap": 0.1,
+    "seen": 1.281,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""
@@ -117,26 +117,22 @@ def _facts(
 def _margins(
     judged: np.ndarray, matching: Matching, pairs: Pairs, tip_count: int, handle_count: int
 ) -> np.ndarray:
-    """Return how much score the best other pairing of each needle's ends would cost.
+    """Return how much score the best alternative to each needle would cost.
 
-    Another pairing swaps handles with a chosen needle, or takes an end that nothing else uses.
+    The alternatives: to swap handles with a chosen needle, to take an end that nothing else uses,
+    or to leave the needle out.
     """
     table = np.full((tip_count, handle_count), _NO_PAIR)
     table[pairs.tip, pairs.handle] = pairs.score
     tip, handle, score = pairs.tip[judged], pairs.handle[judged], pairs.score[judged]
-    margins = np.full(len(judged), -_NO_PAIR)
     chosen = matching.chosen
     swapped = table[tip[:, None], pairs.handle[chosen]] + table[pairs.tip[chosen], handle[:, None]]
     costs = score[:, None] + pairs.score[chosen] - swapped
     costs[judged[:, None] == chosen] = -_NO_PAIR
-    alternatives = (
-        costs,
-        score[:, None] - table[tip][:, matching.unmatched_handles],
-        score[:, None] - table[matching.unmatched_tips][:, handle].T,
-    )
-    for cost in alternatives:
-        margins = np.minimum(margins, cost.min(axis=1, initial=-_NO_PAIR))
-    return margins
+    free_handle = score[:, None] - table[tip][:, matching.unmatched_handles]
+    free_tip = score[:, None] - table[matching.unmatched_tips][:, handle].T
+    left_out = score[:, None] - CONSIDERED
+    return np.concatenate((costs, free_handle, free_tip, left_out), axis=1).min(axis=1)
 
 
 def _length_off(judged: np.ndarray, chosen: np.ndarray, pairs: Pairs) -> np.ndarray:

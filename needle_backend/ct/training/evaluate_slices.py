@@ -26,6 +26,8 @@ def read_detections(path: Path) -> SliceEnds:
     """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(rows, list):
+            raise TypeError("not a list")
         column = {
             name: np.array([float(row[name]) for row in rows])
             for name in ("column", "row", "slice", "angle_deg")
