@@ -32,9 +32,9 @@ def ct(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     max_hours: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
 ) -> None:
-    """Train the tip-handle network; run it again with the same --output to go on after a stop.
+    r"""Train the tip-handle network; run it again with the same --output to go on after a stop.
 
-    Needs the training packages: pip install 'needle-backend[train]'.
+    Needs the training packages: pip install 'needle-backend\[train]'.
     """
     try:
         from needle_backend.ct.training.train import read_recipe, train
