@@ -74,6 +74,11 @@ class TipHandleModule(L.LightningModule):
         self._validation = list(validation)
         self.steps_this_run = 0
 
+    def start_from(self, state: dict[str, torch.Tensor]) -> None:
+        """Replace the random weights, averaged ones too, by trained ones."""
+        self.network.load_state_dict(state)
+        self.average.load_state_dict(state)
+
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
         """Weighted loss of one batch."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
@@ -200,7 +205,7 @@ def train(
     fit, held = _split(cases, schedule.validation_share)
     module = TipHandleModule(settings, held)
     if initial is not None:
-        module.network.load_state_dict(load_state(initial))
+        module.start_from(load_state(initial))
     crops = CropDataset(fit, settings.crops, settings.input, schedule.crops_an_epoch, schedule.seed)
     loader = DataLoader(crops, schedule.batch, num_workers=1, drop_last=True)
     best = ModelCheckpoint(output, "best", monitor="val_f1", mode="max")
