@@ -1,7 +1,8 @@
 import csv
 
 from needle_backend.core.needles import LocateResult, Needle, NeedleCount
-from needle_backend.core.tables import COLUMNS, write_csv
+from needle_backend.core.review_log import SOFTWARE, ReviewedNeedle, ReviewLog, ReviewState
+from needle_backend.core.tables import COLUMNS, REVIEW_COLUMNS, write_csv, write_review_csv
 
 NEEDLES = (
     Needle((1.0, 2.0, 3.0), (4.0, 6.0, 203.0), 41.2, 0.93, ("bent, perhaps", "near"), "N01"),
@@ -23,3 +24,19 @@ def test_a_table_has_a_row_a_needle_in_lps_millimetres(tmp_path):
 def test_no_needles_are_a_table_with_its_header(tmp_path):
     write_csv(tmp_path / "needles.csv", LocateResult((), NeedleCount(0, estimated=True)))
     assert (tmp_path / "needles.csv").read_text().splitlines() == [",".join(COLUMNS)]
+
+
+def test_a_review_table_adds_ras_the_state_and_who_did_what_when(tmp_path):
+    log = ReviewLog().with_entry(ReviewState.found, SOFTWARE)
+    log = log.with_entry(ReviewState.rejected, "mueller", "artefact, no needle")
+    write_review_csv(
+        tmp_path / "needles.csv", [ReviewedNeedle(NEEDLES[0], log), ReviewedNeedle(NEEDLES[1])]
+    )
+    with (tmp_path / "needles.csv").open(newline="") as file:
+        rejected, untouched = csv.DictReader(file)
+    assert set(rejected) == set(REVIEW_COLUMNS)
+    assert (rejected["tip_x_lps_mm"], rejected["tip_x_ras_mm"]) == ("1.000", "-1.000")
+    assert (rejected["handle_z_lps_mm"], rejected["handle_z_ras_mm"]) == ("203.000", "203.000")
+    assert (rejected["state"], untouched["state"]) == ("rejected", "found")
+    assert rejected["history"] == log.in_words()
+    assert "rejected by mueller" in rejected["history"]
