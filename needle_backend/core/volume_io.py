@@ -1,4 +1,4 @@
-"""Read a CT volume: a file of any format that SimpleITK knows, or a folder of DICOM images."""
+"""Read a CT volume (any file that SimpleITK knows, or a folder of DICOM images), and write one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from needle_backend.core.dicom import is_dicom_file, read_series
 from needle_backend.core.errors import InputError
+from needle_backend.core.files import written_whole
 from needle_backend.core.orientation import MAX_VOXELS, volume_from_array
 from needle_backend.core.volume import Volume
 
@@ -52,6 +53,23 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
             return _read_file(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write a volume, whole or not at all, in the format of the path's ending.
+
+    Raises
+    ------
+    InputError
+        When the place is not writable.
+    """
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(volume.array)
+    image.SetSpacing(volume.spacing_mm)
+    image.SetOrigin(volume.origin_lps)
+    with written_whole(path) as temporary:
+        sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=3)
 
 
 def _read_file(path: Path) -> Volume:
