@@ -52,9 +52,10 @@ def test_an_end_beyond_the_last_slice_has_no_label():
 
 
 def test_simulated_cases_get_nearly_the_labels_of_their_own_rule():
-    settings = SimulationSettings(grid=GridSettings(slices=(6, 6), slice_mm=(5.0,), matrix=256))
+    grid = GridSettings(slices=(6, 6), slice_mm=(5.0,), pixel_mm=(1.5, 1.5), matrix=256)
+    settings = SimulationSettings(grid=grid)
     needles = replace(settings.needles, count=(12, 12), length_mm=(100.0,), tilt_deg=(0, 12))
-    case = simulate_case(replace(settings, needles=needles), seed=5)
+    case = simulate_case(replace(settings, needles=needles), seed=2)
     simulated = {(end.kind, end.needle, end.slice) for end in case.slice_ends}
     geometric = {
         (end.kind, end.needle, end.slice)
