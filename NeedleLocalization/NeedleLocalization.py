@@ -107,6 +107,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         if self._run is not None:
             self._run.abandon()
             self._run = None
+        self.logic.close()
         self._table_timer.stop()
         self._parameters.disconnectGui(self._gui_tag)
         self.removeObservers()
@@ -163,7 +164,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             volume_node = self._parameters.volume
             if not self._may_replace_needles_of(volume_node):
                 return
-            self.logic.require_localizer()
+            self.logic.require_packages()
             self._run = self.logic.start(
                 volume_node,
                 locate_options(self._parameters),

@@ -2,8 +2,10 @@
 
 - ``parameters``: what the user chooses, kept in the scene
 - ``volume_input``: a volume node as the backend reads it
-- ``job``: one piece of work in a thread; knows neither Qt nor MRML
-- ``localization_run``: watches a job, the volume and the scene from the window's own thread
+- ``session_process``: the session's backend process, and its end
+- ``in_process_backend``: the same without a process, for stand-ins
+- ``polled_backend``: either of them, polled by a timer
+- ``localization_run``: one localization, watched with its volume and the scene
 - ``logic``: from a volume node to needles in the scene
 - ``needle_nodes``: needles as line markups, and back
 - ``needle_display``: colours, numbers in the views, jumping to a tip

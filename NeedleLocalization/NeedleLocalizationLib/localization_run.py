@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import qt
@@ -12,58 +14,73 @@ from slicer import vtkMRMLScalarVolumeNode
 from slicer.util import VTKObservationMixin
 
 from needle_backend.core.errors import Cancelled, InputError
-from needle_backend.core.needles import LocateResult
-from NeedleLocalizationLib.job import Job, JobState
+from needle_backend.core.needles import LocateOptions, LocateResult
+from needle_backend.service.job import Job
+from NeedleLocalizationLib.polled_backend import PolledBackend
 from NeedleLocalizationLib.volume_input import VolumeInput
 
-POLL_INTERVAL_MS = 20
-# While Qt waits for events the window's thread may keep Python's lock to itself, and a Python
-# thread stands still; each poll therefore waits a moment, which hands the lock over.
-HAND_OVER_S = 0.04
+SHOW_INTERVAL_MS = 100
+
+
+@dataclass(frozen=True)
+class RunState:
+    """How far a run is: its stage, 0..1 within it, and the seconds since it started."""
+
+    stage: str
+    fraction: float
+    elapsed_s: float
 
 
 class LocalizationRun(VTKObservationMixin):
-    """Polls a job, and cancels it when its volume or the scene goes away.
+    """Asks a backend for a volume's needles; gives up when the volume or the scene goes away.
 
     Parameters
     ----------
     volume_node, volume_input
         The volume that is worked on, and what was copied from it.
-    job
-        Not started yet.
     on_progress
-        Called with the job's state at the start and at every poll.
+        Called with the run's state at the start and several times a second.
     on_end
-        Called once with this run when the job has ended, unless the run was abandoned.
+        Called once with this run when it has ended, unless it was abandoned.
     """
 
     def __init__(
         self,
         volume_node: vtkMRMLScalarVolumeNode,
         volume_input: VolumeInput,
-        job: Job,
-        on_progress: Callable[[JobState], None],
+        on_progress: Callable[[RunState], None],
         on_end: Callable[[LocalizationRun], None],
     ) -> None:
         super().__init__()
         self.volume_node = volume_node
-        self._volume_input = volume_input
-        self._job = job
+        self.volume_input = volume_input
+        self.job: Job | None = None
         self._on_progress = on_progress
         self._on_end = on_end
         self._cancel_reason = ""
+        self._stage, self._fraction = "start", 0.0
         self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_INTERVAL_MS)
-        self._timer.connect("timeout()", self._poll)
+        self._timer.setInterval(SHOW_INTERVAL_MS)
+        self._timer.connect("timeout()", self._show)
 
-    def start(self) -> None:
-        """Start the job and watching it."""
+    def start(self, backend: PolledBackend, options: LocateOptions) -> None:
+        """Ask, and watch.
+
+        Raises
+        ------
+        InputError, BackendError
+            When the volume cannot be used or the backend not be started; nothing is watched then.
+        """
+        self._backend = backend
+        self._started_s = time.monotonic()
+        volume = self.volume_input.to_volume()
+        self._reading_warnings = volume.warnings
+        self.job = backend.start_locate(volume, options, self._hear_progress, self._on_done)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._on_node_about_to_be_removed)
-        self._job.start()
         self._timer.start()
-        self._on_progress(self._job.state)
+        self._show()
 
     @property
     def is_cancelled(self) -> bool:
@@ -71,17 +88,18 @@ class LocalizationRun(VTKObservationMixin):
         return bool(self._cancel_reason)
 
     def cancel(self, reason: str = "Cancelled.") -> None:
-        """Ask the job to stop; ``on_end`` is called when it has."""
+        """Give up; ``on_end`` is called when the backend has, soon."""
         self._cancel_reason = self._cancel_reason or reason
-        self._job.cancel()
+        self._backend.cancel(self.job)
 
     def abandon(self) -> None:
         """Cancel and look no further; ``on_end`` is not called."""
-        self.cancel()
+        self._on_end = lambda run: None
         self._stop_watching()
+        self.cancel()
 
     def result(self) -> LocateResult:
-        """Return the finished job's result.
+        """Return what was found.
 
         Raises
         ------
@@ -90,24 +108,29 @@ class LocalizationRun(VTKObservationMixin):
         InputError
             When the volume changed meanwhile, so that the needles found are not its needles.
         Exception
-            Whatever the work raised.
+            Whatever the backend says went wrong.
         """
         if self.is_cancelled:
             raise Cancelled(self._cancel_reason)
-        result = self._job.result()
-        if not self._volume_input.still_describes(self.volume_node):
+        result = self.job.result()
+        if not self.volume_input.still_describes(self.volume_node):
             raise InputError(
                 f"{self.volume_node.GetName()} was changed or moved while needles were looked for; "
                 "run again on what it is now."
             )
-        return result
+        return replace(result, warnings=(*self._reading_warnings, *result.warnings))
 
-    def _poll(self) -> None:
-        if self._job.wait(HAND_OVER_S):
-            self._stop_watching()
-            self._on_end(self)
-        elif not self.is_cancelled:
-            self._on_progress(self._job.state)
+    def _hear_progress(self, stage: str, fraction: float) -> None:
+        self._stage, self._fraction = stage, fraction
+
+    def _show(self) -> None:
+        if not self.is_cancelled:
+            elapsed_s = time.monotonic() - self._started_s
+            self._on_progress(RunState(self._stage, self._fraction, elapsed_s))
+
+    def _on_done(self, job: Job) -> None:
+        self._stop_watching()
+        self._on_end(self)
 
     def _stop_watching(self) -> None:
         self._timer.stop()

@@ -8,24 +8,23 @@ Example
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from needle_backend.core.needles import LocateOptions, LocateResult
-from needle_backend.core.progress import CancelToken, Progress, no_progress
 from NeedleLocalizationLib import installation
-from NeedleLocalizationLib.job import Job, JobState, Work
-from NeedleLocalizationLib.localization_run import LocalizationRun
+from NeedleLocalizationLib.in_process_backend import InProcessBackend, NeedleFinder
+from NeedleLocalizationLib.localization_run import LocalizationRun, RunState
 from NeedleLocalizationLib.needle_nodes import add_needles, needle_nodes_of, remove_needles
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters
+from NeedleLocalizationLib.polled_backend import PolledBackend
+from NeedleLocalizationLib.session_process import end_session_process, session_client
 from NeedleLocalizationLib.volume_input import VolumeInput
 
-if TYPE_CHECKING:
-    from needle_backend.ct.localize import Localizer
+WAIT_S = 0.005
 
 
 class NeedleLocalizationLogic(ScriptedLoadableModuleLogic):
@@ -33,52 +32,57 @@ class NeedleLocalizationLogic(ScriptedLoadableModuleLogic):
 
     Parameters
     ----------
-    localizer
-        What finds needles; None for the backend's own, imported when first used.
+    finder
+        What finds needles in this process; None for the backend process.
     """
 
-    def __init__(self, localizer: Localizer | None = None) -> None:
+    def __init__(self, finder: NeedleFinder | None = None) -> None:
         super().__init__()
-        self.localizer = localizer
+        self._backend: PolledBackend | None = None
+        if finder is not None:
+            self.use(finder)
+
+    def use(self, finder: NeedleFinder) -> None:
+        """From now on find needles in this process."""
+        self._backend = PolledBackend(InProcessBackend(finder))
 
     def getParameterNode(self) -> NeedleLocalizationParameters:
         """Return the scene's parameters of this module."""
         return NeedleLocalizationParameters(super().getParameterNode())
 
     def locate(
-        self,
-        volume_node: vtkMRMLScalarVolumeNode,
-        options: LocateOptions,
-        progress: Progress = no_progress,
+        self, volume_node: vtkMRMLScalarVolumeNode, options: LocateOptions
     ) -> list[vtkMRMLMarkupsLineNode]:
         """Find the needles of a volume and draw them, waiting for the result.
 
         Raises
         ------
-        InputError
-            When the volume cannot be used; the scene is as before.
+        InputError, BackendError
+            When the volume cannot be used or finding fails; the scene is as before.
         """
-        work = self._work(VolumeInput.from_node(volume_node), options)
-        return self.show(volume_node, work(progress, CancelToken()))
+        ended: list[LocalizationRun] = []
+        self.start(volume_node, options, lambda state: None, ended.append)
+        while not ended:
+            self.backend().poll()
+            time.sleep(WAIT_S)
+        return self.show(volume_node, ended[0].result())
 
     def start(
         self,
         volume_node: vtkMRMLScalarVolumeNode,
         options: LocateOptions,
-        on_progress: Callable[[JobState], None],
+        on_progress: Callable[[RunState], None],
         on_end: Callable[[LocalizationRun], None],
     ) -> LocalizationRun:
         """Start looking for needles without waiting; ``on_end`` gets the run and may show it.
 
         Raises
         ------
-        InputError
-            When the volume cannot be used; nothing was started.
+        InputError, BackendError
+            When the volume cannot be used or the backend not be started; nothing was started.
         """
-        volume_input = VolumeInput.from_node(volume_node)
-        job = Job(self._work(volume_input, options))
-        run = LocalizationRun(volume_node, volume_input, job, on_progress, on_end)
-        run.start()
+        run = LocalizationRun(volume_node, VolumeInput.from_node(volume_node), on_progress, on_end)
+        run.start(self.backend(), options)
         return run
 
     def show(
@@ -93,28 +97,26 @@ class NeedleLocalizationLogic(ScriptedLoadableModuleLogic):
         remove_needles(earlier)
         return nodes
 
-    def require_localizer(self) -> None:
-        """Make sure that needles can be looked for; asks before anything is installed.
+    def require_packages(self) -> None:
+        """Make sure that the backend process can work; asks before anything is installed.
 
         Raises
         ------
         InputError
             When something is missing and was not installed.
         """
-        if self.localizer is None:
+        if self._backend is None:
             installation.require_backend_packages()
 
-    def _work(self, volume_input: VolumeInput, options: LocateOptions) -> Work:
-        def work(progress: Progress, cancel: CancelToken) -> LocateResult:
-            if self.localizer is None:
-                from needle_backend.ct.localize import InProcessLocalizer
+    def backend(self) -> PolledBackend:
+        """Return what needles are asked of; its process starts with the first request."""
+        if self._backend is None:
+            self._backend = PolledBackend(session_client())
+        return self._backend
 
-                self.localizer = InProcessLocalizer()
-            cancel.raise_if_cancelled()
-            progress("read", 0.0)
-            volume = volume_input.to_volume()
-            progress("start", 0.0)  # the network is loaded at the first run
-            result = self.localizer.locate(volume, options, progress, cancel)
-            return replace(result, warnings=(*volume.warnings, *result.warnings))
-
-        return work
+    def close(self) -> None:
+        """End what runs, the backend process included."""
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+        end_session_process()

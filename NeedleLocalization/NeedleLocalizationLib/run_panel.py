@@ -6,7 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from needle_backend.core.needles import LocateResult
-from NeedleLocalizationLib.job import JobState
+from NeedleLocalizationLib.localization_run import RunState
 
 STAGES = {
     "start": _("Starting the detector"),
@@ -37,7 +37,7 @@ class RunPanel:
         )
         self._bar.visible = False
 
-    def show_running(self, state: JobState) -> None:
+    def show_running(self, state: RunState) -> None:
         """Offer Cancel, and show how far the run is."""
         self._button.text = _("Cancel")
         self._button.enabled = True

@@ -367,3 +367,18 @@ def test_a_callback_that_fails_hides_no_other_loss(client, volume_that, finish):
         finish(client, first)
     with pytest.raises(BackendError):
         finish(client, second).result()
+
+
+def test_lines_are_scored_on_a_volume_that_was_only_sent(client, volume_that, finish):
+    sent = client.send_volume(volume_that(value=3))
+    assert client.has_volume_of(sent)
+    lines = np.array([[[0.0, 0.0, 0.0], [0.0, 3.0, 4.0]]])
+    assert finish(client, client.start_score(sent, lines)).result().tolist() == [8.0]
+
+
+def test_a_volume_is_gone_when_another_was_sent_or_the_process_died(client, volume_that):
+    first, second = client.send_volume(volume_that()), client.send_volume(volume_that())
+    assert not client.has_volume_of(first)
+    assert client.has_volume_of(second)
+    client.close()
+    assert not client.has_volume_of(second)

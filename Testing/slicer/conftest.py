@@ -99,7 +99,7 @@ def apply(wait_until):
     """Click Apply and wait until the run has ended."""
 
     def click_and_wait(panel, localizer):
-        panel.logic.localizer = localizer
+        panel.logic.use(localizer)
         panel.ui.applyButton.click()
         wait_until(lambda: panel.ui.applyButton.text == "Apply")
 
@@ -112,7 +112,7 @@ def start(wait_until):
 
     def click(panel, localizer=None):
         localizer = localizer or SlowLocalizer()
-        panel.logic.localizer = localizer
+        panel.logic.use(localizer)
         panel.ui.applyButton.click()
         wait_until(lambda: "Looking for tips and handles" in panel.ui.statusLabel.text)
         return localizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +19,12 @@ class ModuleManager(QtCore.QObject):
     moduleAboutToBeUnloaded = QtCore.Signal(str)
 
 
-@cpp_class("startupCompleted()")
+@cpp_class("startupCompleted()", "aboutToQuit()")
 class Application(QtCore.QObject):
     """What the modules ask of ``slicer.app``; always in testing mode, without a main window."""
 
     startupCompleted = QtCore.Signal()
+    aboutToQuit = QtCore.Signal()
 
     def __init__(self, application_logic: Any) -> None:
         super().__init__()
@@ -30,9 +32,12 @@ class Application(QtCore.QObject):
         self._module_manager = ModuleManager()
         settings_file = Path(tempfile.mkdtemp()) / "settings.ini"
         self._settings = QtCore.QSettings(str(settings_file), QtCore.QSettings.IniFormat)
+        self._home = tempfile.TemporaryDirectory()
+        install_python_slicer(Path(self._home.name))
         self._paused = 0
 
     applicationName = QtCore.Property(str, lambda self: "Slicer")
+    slicerHome = QtCore.Property(str, lambda self: self._home.name)
     temporaryPath = QtCore.Property(str, lambda self: tempfile.gettempdir())
 
     def applicationLogic(self) -> Any:
@@ -64,6 +69,18 @@ class Application(QtCore.QObject):
 
     def resumeRender(self) -> None:
         self._paused -= 1
+
+
+def install_python_slicer(home: Path) -> None:
+    """Put an interpreter where PythonSlicer is: a launcher, whose own child does the work."""
+    launcher = home / "bin" / "PythonSlicer"
+    launcher.parent.mkdir()
+    launcher.write_text(
+        f"#!{sys.executable}\n"
+        "import subprocess, sys\n"
+        "sys.exit(abs(subprocess.run([sys.executable, *sys.argv[1:]]).returncode))\n"
+    )
+    launcher.chmod(0o755)
 
 
 def start_logics(scene: Any) -> tuple[Any, SimpleNamespace]:

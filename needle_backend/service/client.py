@@ -127,6 +127,7 @@ class BackendClient:
         self._outbox = Outbox()
         self._jobs: dict[int, Job] = {}
         self._held: HeldFrame | None = None
+        self._volume_id: int | None = None
         self._started_at = self._heard_at = self._answered_at = 0.0
 
     def __enter__(self) -> BackendClient:
@@ -175,6 +176,17 @@ class BackendClient:
     ) -> Job:
         """Start finding the needles of a CT; the result is a LocateResult."""
         job = Job(next(self._numbers), "locate", read_locate_result, on_progress, on_done)
+        self._send_volume(job, volume)
+        return self._ask(job, {"volume": job.id, "options": asdict(options)})
+
+    def send_volume(self, volume: Volume) -> Job:
+        """Give the process a CT to score lines on; the job is done, and stands for the volume."""
+        job = Job(next(self._numbers), "volume")
+        self._send_volume(job, volume)
+        job.finish(None)
+        return job
+
+    def _send_volume(self, job: Job, volume: Volume) -> None:
         self.start()
         placement = {
             "shared": self._outbox.put(job.id, volume.array),
@@ -184,14 +196,19 @@ class BackendClient:
             "warnings": volume.warnings,
         }
         self._tell(Message("volume", job.id, placement))
-        return self._ask(job, {"volume": job.id, "options": asdict(options)})
+        self._volume_id = job.id
+
+    def has_volume_of(self, job: Job) -> bool:
+        """Tell whether the process runs and a job's volume is the newest that it was given."""
+        self.poll()
+        return self._volume_id == job.id
 
     def start_score(
         self, located: Job, lines_lps: np.ndarray, on_done: Callable[[Job], None] = ignore
     ) -> Job:
-        """Score lines (n, 2, 3), tip and handle in LPS mm, on the newest localization's volume.
+        """Score lines (n, 2, 3), tip and handle in LPS mm, on the newest volume.
 
-        The result is an array (n,).
+        ``located`` is the job that brought the volume. The result is an array (n,).
         """
         job = Job(next(self._numbers), "score", read_scores, on_done=on_done)
         lines = {"lines_lps": np.asarray(lines_lps, np.float64)}
