@@ -33,7 +33,14 @@ class Case:
 
 
 def load_cases(folders: Sequence[Path], cache: Path) -> list[Case]:
-    """Find ``case_*/ct.nii.gz`` with ``truth.json`` and cache the voxels as plain arrays.
+    """Find ``ct.nii.gz`` with ``truth.json`` and cache the voxels as plain arrays.
+
+    Parameters
+    ----------
+    folders
+        Folders of cases, or cases themselves.
+    cache
+        Where the arrays go.
 
     Raises
     ------
@@ -43,7 +50,8 @@ def load_cases(folders: Sequence[Path], cache: Path) -> list[Case]:
     cache.mkdir(parents=True, exist_ok=True)
     cases = []
     for folder in folders:
-        found = sorted(path.parent for path in folder.glob("*/truth.json"))
+        itself = [folder] if (folder / "truth.json").exists() else []
+        found = itself or sorted(path.parent for path in folder.glob("*/truth.json"))
         if not found:
             raise InputError(f"{folder} holds no cases (case_000/ct.nii.gz with truth.json).")
         cases += [_cached(case, cache) for case in found]

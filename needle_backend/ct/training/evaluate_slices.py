@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from needle_backend.core.errors import InputError
+from needle_backend.core.files import written_whole
 from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
 from needle_backend.ct.training.slice_score import SliceScore, score_slices
 from needle_backend.ct.training.truth_labels import read_slice_ends
@@ -43,6 +44,23 @@ def read_detections(path: Path) -> SliceEnds:
         ) from error
     slices = column["slice"].astype(int)
     return SliceEnds(kind, column["column"], column["row"], slices, column["angle_deg"], score)
+
+
+def write_detections(path: Path, ends: SliceEnds) -> None:
+    """Write detections so that :func:`read_detections` reads them."""
+    rows = [
+        {
+            "kind": "tip" if ends.kind[i] == TIP else "handle",
+            "slice": int(ends.slice_index[i]),
+            "column": float(ends.column[i]),
+            "row": float(ends.row[i]),
+            "angle_deg": float(ends.angle_deg[i]),
+            "score": float(ends.score[i]),
+        }
+        for i in range(len(ends))
+    ]
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(rows), encoding="utf-8")
 
 
 def score_case(truth: Path, detections: Path) -> dict[str, SliceScore] | None:
