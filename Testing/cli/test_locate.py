@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from core.dicom_writer import axial_positions, write_series
+from ct.training.annotated import straight_needle, volume_with
 
 from needle_backend.core.errors import BackendError, InputError
 from needle_backend.core.markups import read_markups
 from needle_backend.core.needles import LocateOptions, LocateResult, NeedleCount
 from needle_backend.core.truth import write_truth
+from needle_backend.core.volume_io import write_volume
 
 
 def test_the_needles_are_listed_and_an_estimated_number_is_said_to_be(
@@ -218,3 +220,17 @@ def test_of_two_dicom_series_one_is_asked_for_and_can_be_given(
     assert_refused(needles("locate", tmp_path), "2 CT series", "--series")
     assert localizer.asked == []
     assert needles("locate", tmp_path, "--series", 3)[0] == 0
+
+
+def test_the_classical_method_finds_needles_without_a_network(needles, tmp_path):
+    true = straight_needle(40, 2)
+    write_volume(tmp_path / "ct.nii.gz", volume_with([true]))
+    code, out, _ = needles(
+        *("locate", tmp_path / "ct.nii.gz", "--method", "classical", "--json"),
+        *("--length", 130, "--length-tolerance", 40),
+    )
+    assert code == 0
+    result = LocateResult.from_dict(json.loads(out))
+    (found,) = result.needles
+    np.testing.assert_allclose(found.tip_lps, true.tip_lps, atol=2.0)
+    assert result.weights == "the classical method"

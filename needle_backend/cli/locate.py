@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,14 @@ from needle_backend.core.progress import CancelToken
 if TYPE_CHECKING:
     from needle_backend.core.volume import Volume
     from needle_backend.ct.localize import Localizer
+
+
+class Method(StrEnum):
+    """How needles are found."""
+
+    network = "network"
+    classical = "classical"
+
 
 _DEFAULTS = LocateOptions()
 _SHARE_OF_STAGE = {"read": 0.05, "tophat": 0.05, "network": 0.8, "match": 0.1}
@@ -42,6 +51,10 @@ def locate(
         float, typer.Option(min=0, help="Needles may be this much shorter or longer, mm.")
     ] = _DEFAULTS.length_tolerance_mm,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = _DEFAULTS.device,
+    method: Annotated[
+        Method,
+        typer.Option(help="The network, or thresholds and fitted lines, to measure it against."),
+    ] = Method.network,
     solver: Annotated[
         str, typer.Option(help="How tips and handles are matched.")
     ] = _DEFAULTS.solver,
@@ -74,7 +87,7 @@ def locate(
         solver=solver,
         weights=weights,
     )
-    volume, result = _find(input, series, options)
+    volume, result = _find(input, series, method, options)
     _write(volume, result, output, csv, picture)
     warn(result.warnings)
     if as_json:
@@ -88,10 +101,18 @@ def locate(
 
 
 def make_localizer() -> Localizer:
-    """Return what finds needles; tests put a stand-in here."""
+    """Return what finds needles with the network; tests put a stand-in here."""
     from needle_backend.ct.localize import InProcessLocalizer
 
     return InProcessLocalizer()
+
+
+def _localizer(method: Method) -> Localizer:
+    if method is Method.classical:
+        from needle_backend.ct.classical import ClassicalLocalizer
+
+        return ClassicalLocalizer()
+    return make_localizer()
 
 
 def _check_outputs(input: Path, wanted: dict[str, Path | None]) -> None:
@@ -112,7 +133,9 @@ def _read_truth(path: Path | None) -> tuple[Needle, ...] | None:
     return None if path is None else read_truth(path)
 
 
-def _find(input: Path, series: str | None, options: LocateOptions) -> tuple[Volume, LocateResult]:
+def _find(
+    input: Path, series: str | None, method: Method, options: LocateOptions
+) -> tuple[Volume, LocateResult]:
     """Read the volume and find its needles, showing progress."""
     from needle_backend.core.volume_io import read_volume
 
@@ -121,7 +144,7 @@ def _find(input: Path, series: str | None, options: LocateOptions) -> tuple[Volu
         start = time.perf_counter()
         volume = read_volume(input, series)
         read_s = time.perf_counter() - start
-        result = make_localizer().locate(volume, options, progress, CancelToken())
+        result = _localizer(method).locate(volume, options, progress, CancelToken())
     timings_s = {**result.timings_s, "read": read_s}
     timings_s["total"] = read_s + timings_s.get("total", 0.0)
     warnings = tuple(dict.fromkeys(volume.warnings + result.warnings))
