@@ -1,4 +1,4 @@
-"""Imports point one way: modules -> service -> ct, us -> core; training -> ct, us; cli on top."""
+"""Imports point one way: modules -> service -> ct, us -> core <- export; training -> ct, us; cli."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ BACKEND = ROOT / "needle_backend"
 SLICER_MODULES = ("NeedleLocalization", "NeedleTipUS")
 
 NEVER_IMPORTED_BY = {
-    "core": ("ct", "us", "service", "cli"),
-    "ct": ("us", "service", "cli", "ct.training"),
-    "us": ("ct", "service", "cli", "us.training"),
-    "service": ("cli", "ct.training", "us.training"),
-    "ct/training": ("us", "service", "cli"),
-    "us/training": ("ct", "service", "cli"),
+    "core": ("ct", "us", "service", "export", "cli"),
+    "ct": ("us", "service", "export", "cli", "ct.training"),
+    "us": ("ct", "service", "export", "cli", "us.training"),
+    "service": ("export", "cli", "ct.training", "us.training"),
+    "export": ("ct", "us", "service", "cli"),
+    "ct/training": ("us", "service", "export", "cli"),
+    "us/training": ("ct", "service", "export", "cli"),
     "cli": (),
 }
 

@@ -75,9 +75,7 @@ def read_series(folder: Path, series: str | None) -> Volume:
         When there is no CT series or several to choose from, or the series is no single stack of
         parallel images: images missing, doubled, shifted or of several sizes.
     """
-    images, passed_over = _find_images(folder)
-    images = _choose_series(images, series, folder)
-    images = sorted(images, key=lambda image: image.along_axis_mm)
+    images, passed_over = _find_series(folder, series)
     source = f"{folder} (series {images[0].series_number})"
     _check_stack(images, source)
     positions_mm = np.array([image.along_axis_mm for image in images])
@@ -97,6 +95,23 @@ def read_series(folder: Path, series: str | None) -> Volume:
             f"{folder}: passed over what holds no readable image ({', '.join(passed_over)}).",
         )
     return replace(volume, warnings=warnings + volume.warnings)
+
+
+def find_series(folder: Path, series: str | None = None) -> list[DicomImage]:
+    """Return the images of the CT series that :func:`read_series` would read, in their order.
+
+    Raises
+    ------
+    InputError
+        When there is no CT series or several to choose from.
+    """
+    return _find_series(folder, series)[0]
+
+
+def _find_series(folder: Path, series: str | None) -> tuple[list[DicomImage], list[str]]:
+    images, passed_over = _find_images(folder)
+    chosen = _choose_series(images, series, folder)
+    return sorted(chosen, key=lambda image: image.along_axis_mm), passed_over
 
 
 def _find_images(folder: Path) -> tuple[list[DicomImage], list[str]]:

@@ -1,0 +1,1 @@
+"""Needles for others to read: a printed page, planning systems, PACS."""
