@@ -13,9 +13,9 @@ from needle_backend.ct.preprocess import (
     InputSettings,
     neighbour_stack,
     network_input,
-    padded_to_stride,
+    network_input_torch,
     white_top_hat,
-    white_top_hat_torch,
+    white_top_hat_on,
 )
 
 
@@ -44,8 +44,9 @@ def test_top_hat_equals_simpleitk_voxel_for_voxel_borders_too(seed, rows, column
 
 def test_top_hat_of_a_gpu_equals_that_of_the_cpu():
     array = np.random.default_rng(0).integers(-1024, 3071, (3, 40, 52)).astype(np.int16)
-    result = white_top_hat_torch(torch.from_numpy(array.astype(np.float32)))
-    np.testing.assert_array_equal(result.numpy(), white_top_hat(array))
+    result = white_top_hat_on("cpu", array)
+    assert result.dtype == array.dtype
+    np.testing.assert_array_equal(result, white_top_hat(array))
 
 
 def test_top_hat_keeps_a_shaft_and_drops_a_bone():
@@ -75,9 +76,9 @@ def test_the_first_and_last_slice_are_their_own_neighbours(k, expected):
     assert neighbour_stack(volume, k, 1).ravel().tolist() == expected
 
 
-def test_padding_reaches_a_multiple_of_32_and_moves_nothing():
-    array = np.ones((2, 33, 64))
-    padded = padded_to_stride(array)
-    assert padded.shape == (2, 64, 64)
-    np.testing.assert_array_equal(padded[:, :33], 1)
-    np.testing.assert_array_equal(padded[:, 33:], 0)
+def test_the_networks_input_on_a_device_is_the_same_padded_with_air_to_a_multiple_of_32():
+    hu = np.random.default_rng(1).integers(-1200, 1200, (2, 3, 33, 64)).astype(np.int16)
+    seen = network_input_torch(torch.from_numpy(hu), InputSettings()).numpy()
+    assert seen.shape == (2, 6, 64, 64)
+    np.testing.assert_array_equal(seen[:, :, :33], network_input(hu, InputSettings()))
+    np.testing.assert_array_equal(seen[:, :, 33:], 0)

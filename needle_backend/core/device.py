@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from needle_backend.core.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -51,3 +57,13 @@ def choose_device(requested: str) -> DeviceChoice:
 def _is_cuda_name(name: str) -> bool:
     kind, _, number = name.partition(":")
     return kind == "cuda" and (number.isdigit() or name == "cuda")
+
+
+def to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:
+    """Copy an array to a device; to a GPU through pinned memory, without waiting for it."""
+    import torch
+
+    tensor = torch.tensor(array)
+    if torch.device(device).type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

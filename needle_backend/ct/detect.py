@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from needle_backend.core.device import to_device
 from needle_backend.core.progress import CancelToken, Progress, no_progress
+from needle_backend.ct.batches import in_batches
 from needle_backend.ct.ends import SliceEnds
 from needle_backend.ct.network import HEATMAP_STRIDE, TipHandleNetwork
-from needle_backend.ct.preprocess import (
-    InputSettings,
-    neighbour_stack,
-    network_input,
-    padded_to_stride,
-)
+from needle_backend.ct.preprocess import InputSettings, network_input_torch
 
 SCORE_THRESHOLD = 0.2
 """Weakest heatmap peak kept; matching decides what becomes of weak ones."""
-_BATCH = 4
+
+
+def ignore(sentence: str) -> None:
+    """Do nothing about a warning."""
 
 
 def detect_ends(
@@ -28,6 +30,7 @@ def detect_ends(
     progress: Progress = no_progress,
     cancel: CancelToken | None = None,
     threshold: float = SCORE_THRESHOLD,
+    warn: Callable[[str], object] = ignore,
 ) -> SliceEnds:
     """Find tips and handles on every slice.
 
@@ -39,28 +42,55 @@ def detect_ends(
         [slice, row, column] HU.
     threshold
         Weakest heatmap value that counts.
+    warn
+        Told in a sentence when the device's memory was short.
+
+    Raises
+    ------
+    torch.cuda.OutOfMemoryError
+        When the GPU's memory does not even hold one slice.
     """
     device = next(network.parameters()).device
-    found = []
-    for first in range(0, len(array), _BATCH):
+
+    def detect(numbers: range) -> dict[str, np.ndarray]:
         if cancel is not None:
             cancel.raise_if_cancelled()
-        numbers = range(first, min(first + _BATCH, len(array)))
-        stacks = [neighbour_stack(array, k, settings.neighbours) for k in numbers]
-        image = padded_to_stride(network_input(np.stack(stacks), settings))
-        batch = torch.from_numpy(image).to(device, memory_format=torch.channels_last)
         with torch.inference_mode(), autocast(device):
-            ends = decode(network, network.features(batch), threshold)
-        found.append((first, ends))
-        progress("network", (numbers[-1] + 1) / len(array))
+            hu = neighbour_stacks(array, numbers, settings.neighbours, device)
+            features = network.features(network_input_torch(hu, settings))
+            return decode(network, features, threshold)
+
+    found = []
+    for numbers, ends in in_batches(detect, len(array), device, warn):
+        found.append((numbers.start, ends))
+        progress("network", numbers.stop / len(array))
     return _joined(found)
+
+
+def neighbour_stacks(
+    array: np.ndarray, numbers: range, neighbours: int, device: torch.device
+) -> torch.Tensor:
+    """Put slices with their neighbours on a device, (n, 2 neighbours + 1, rows, columns) HU.
+
+    Each slice travels once; beyond the volume its last slice is repeated.
+    """
+    index = np.array(numbers)[:, None] + np.arange(-neighbours, neighbours + 1)
+    index = np.clip(index, 0, len(array) - 1)
+    lowest = index.min()
+    hu = to_device(array[lowest : index.max() + 1], device)
+    return hu[to_device(index - lowest, device)]
 
 
 def autocast(device: torch.device) -> torch.autocast:
     """bf16 where the processor computes in it, else plain float32."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16)
-    return torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bf16())
+    capable = cpu_has_bf16() if device.type == "cpu" else gpu_has_bf16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=capable)
+
+
+def gpu_has_bf16(device: torch.device) -> bool:
+    """Whether this CUDA GPU multiplies bf16 in hardware (from Ampere on)."""
+    major, _ = torch.cuda.get_device_capability(device)
+    return major >= 8
 
 
 def cpu_has_bf16() -> bool:

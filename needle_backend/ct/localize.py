@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -25,12 +26,14 @@ from needle_backend.ct.doubts import assess
 from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import match
-from needle_backend.ct.preprocess import InputSettings, white_top_hat
+from needle_backend.ct.preprocess import InputSettings, white_top_hat, white_top_hat_on
 from needle_backend.ct.refine import refine_needles
 from needle_backend.ct.score import score_pairs
 
 if TYPE_CHECKING:
     from needle_backend.ct.network import TipHandleNetwork
+
+_TOP_HAT_SLICES = 8
 
 
 class Localizer(Protocol):
@@ -70,48 +73,94 @@ class InProcessLocalizer:
     def locate(
         self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
     ) -> LocateResult:
-        """Find the needles of a CT; see :meth:`Localizer.locate`."""
+        """Find the needles of a CT; see :meth:`Localizer.locate`.
+
+        A GPU whose memory is full, or that fails, is given up for the CPU; a warning says why.
+        """
         clock = _Clock()
+        choice = choose_device(options.device)
+        locate_on = partial(self._locate_on, volume, options, progress, cancel, clock)
+        try:
+            result = locate_on(choice.device)
+            warnings = choice.warnings
+        except RuntimeError as error:  # as all of torch's and CUDA's errors are
+            if choice.device == "cpu":
+                raise
+            given_up = f"{choice.device} cannot be used ({_reason(error)})"
+            warnings = (*choice.warnings, f"{given_up}, so the CPU computes instead.")
+            result = locate_on("cpu")
+        timings_s = clock.timings_s()
+        return replace(result, timings_s=timings_s, warnings=warnings + result.warnings)
+
+    def _locate_on(
+        self,
+        volume: Volume,
+        options: LocateOptions,
+        progress: Progress,
+        cancel: CancelToken,
+        clock: _Clock,
+        device: str,
+    ) -> LocateResult:
+        warnings: list[str] = []
         with clock.measured("start"):
-            choice = choose_device(options.device)
-            loaded = self.load(options.weights, choice.device)
+            loaded = self.load(options.weights, device)
         with clock.measured("tophat"):
-            progress("tophat", 0.0)
-            cancel.raise_if_cancelled()
-            tophat = white_top_hat(volume.array)
-            progress("tophat", 1.0)
+            tophat = _top_hat(volume.array, device, progress, cancel)
         with clock.measured("network"):
-            seen = _detect(loaded, volume.array, progress, cancel)
+            seen = _detect(loaded, volume.array, progress, cancel, warnings)
         with clock.measured("match"):
             progress("match", 0.0)
-            result = needles_from_ends(seen, volume, tophat, options, cancel)
+            result = needles_from_ends(seen, volume, tophat, options, cancel, device)
             progress("match", 1.0)
-        return replace(
-            result,
-            timings_s=clock.timings_s(),
-            device=choice.device,
-            weights=loaded.weights.name,
-            warnings=choice.warnings,
-        )
+        return replace(result, device=device, weights=loaded.weights.name, warnings=tuple(warnings))
 
     def load(self, weights: str | None, device: str) -> _LoadedNetwork:
         """Load weights onto a device, unless they are there already."""
         wanted = find_weights(weights)
         loaded = self._loaded
         if loaded is None or (loaded.weights, loaded.device) != (wanted, device):
+            from needle_backend.ct.folding import fold_batch_norms
             from needle_backend.ct.weights import load_network
 
-            loaded = _LoadedNetwork(wanted, device, *load_network(wanted, device))
+            network, inputs = load_network(wanted, device)
+            loaded = _LoadedNetwork(wanted, device, fold_batch_norms(network), inputs)
             self._loaded = loaded
         return loaded
 
 
+def _top_hat(array: np.ndarray, device: str, progress: Progress, cancel: CancelToken) -> np.ndarray:
+    """Top-hat of a volume, piece by piece, so that a request to cancel is heard."""
+    tophat = np.empty_like(array)
+    progress("tophat", 0.0)
+    for first in range(0, len(array), _TOP_HAT_SLICES):
+        cancel.raise_if_cancelled()
+        piece = array[first : first + _TOP_HAT_SLICES]
+        done = white_top_hat(piece) if device == "cpu" else white_top_hat_on(device, piece)
+        tophat[first : first + len(piece)] = done
+        progress("tophat", (first + len(piece)) / len(array))
+    return tophat
+
+
 def _detect(
-    loaded: _LoadedNetwork, array: np.ndarray, progress: Progress, cancel: CancelToken
+    loaded: _LoadedNetwork,
+    array: np.ndarray,
+    progress: Progress,
+    cancel: CancelToken,
+    warnings: list[str],
 ) -> SliceEnds:
     from needle_backend.ct.detect import detect_ends
 
-    return detect_ends(loaded.network, array, loaded.inputs, progress, cancel)
+    return detect_ends(loaded.network, array, loaded.inputs, progress, cancel, warn=warnings.append)
+
+
+def _reason(error: RuntimeError) -> str:
+    """Say in a few words why a GPU failed."""
+    import torch
+
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return "its memory is full"
+    first_line, _, _ = str(error).partition("\n")
+    return first_line.rstrip(".") or type(error).__name__
 
 
 def needles_from_ends(
@@ -120,6 +169,7 @@ def needles_from_ends(
     tophat: np.ndarray,
     options: LocateOptions,
     cancel: CancelToken,
+    device: str = "cpu",
 ) -> LocateResult:
     """Fuse, score, match and refine detected ends: all that comes after the network.
 
@@ -129,6 +179,8 @@ def needles_from_ends(
         Detections on all slices.
     tophat
         White top-hat of the volume.
+    device
+        Where to sample the volume along the pairs.
 
     Returns
     -------
@@ -138,7 +190,7 @@ def needles_from_ends(
     tips = fuse_over_slices(seen, TIP, volume)
     handles = fuse_over_slices(seen, HANDLE, volume)
     cancel.raise_if_cancelled()
-    pairs = score_pairs(tips, handles, tophat, volume, options)
+    pairs = score_pairs(tips, handles, tophat, volume, options, device)
     cancel.raise_if_cancelled()
     matching = match(pairs, tips, handles, options.count, options.solver)
     needles, surplus = assess(matching, pairs, tips, handles, volume)
@@ -169,7 +221,8 @@ class _Clock:
     def measured(self, stage: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self._stages[stage] = time.perf_counter() - started
+        spent = time.perf_counter() - started
+        self._stages[stage] = self._stages.get(stage, 0.0) + spent
 
     def timings_s(self) -> dict[str, float]:
         return {**self._stages, "total": time.perf_counter() - self._started}

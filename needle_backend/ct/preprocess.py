@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from needle_backend.core.device import to_device
+
 if TYPE_CHECKING:
     import torch
 
@@ -51,6 +53,15 @@ def white_top_hat(array: np.ndarray) -> np.ndarray:
         opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, footprint)
         out[k] = plane - opened[pad:-pad, pad:-pad]
     return out
+
+
+def white_top_hat_on(device: torch.device | str, array: np.ndarray) -> np.ndarray:
+    """:func:`white_top_hat`, computed on a device and brought back.
+
+    Give it a few slices at a time: it needs memory for some ten copies of them in float32.
+    """
+    result = white_top_hat_torch(to_device(array, device).float())
+    return result.cpu().numpy().astype(array.dtype)
 
 
 def white_top_hat_torch(array: torch.Tensor) -> torch.Tensor:
@@ -128,8 +139,20 @@ def neighbour_stack(array: np.ndarray, k: int, neighbours: int) -> np.ndarray:
     return array[index]
 
 
-def padded_to_stride(array: np.ndarray) -> np.ndarray:
-    """Pad the last two axes with air (0 after windowing) to a multiple of 32 pixels."""
-    rows, columns = array.shape[-2:]
-    pad = [(0, 0)] * (array.ndim - 2) + [(0, -rows % STRIDE_PX), (0, -columns % STRIDE_PX)]
-    return np.pad(array, pad)
+def network_input_torch(slices_hu: torch.Tensor, settings: InputSettings) -> torch.Tensor:
+    """Form of :func:`network_input` for tensors, ready for the network.
+
+    Returns
+    -------
+    torch.Tensor
+        (n, channels, rows, columns) float32 in 0..1, channels last in memory; rows and columns
+        padded at their ends with air (0) to a multiple of 32.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    hu = slices_hu.float()
+    windows = [((hu - lo) / (hi - lo)).clamp(0, 1) for lo, hi in settings.windows_hu]
+    rows, columns = hu.shape[-2:]
+    padded = F.pad(torch.cat(windows, dim=-3), [0, -columns % STRIDE_PX, 0, -rows % STRIDE_PX])
+    return padded.contiguous(memory_format=torch.channels_last)

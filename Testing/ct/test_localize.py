@@ -1,0 +1,109 @@
+"""Finding needles in one call: devices that fail, stopping, and models that stay loaded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from needle_backend.core.device import DeviceChoice
+from needle_backend.core.errors import Cancelled
+from needle_backend.core.needles import LocateOptions
+from needle_backend.core.progress import CancelToken, no_progress
+from needle_backend.core.volume import Volume
+from needle_backend.ct import localize
+from needle_backend.ct.localize import InProcessLocalizer
+from needle_backend.ct.network import NetworkSettings, TipHandleNetwork
+from needle_backend.ct.training.export import export_weights
+from needle_backend.ct.training.train import TrainSettings
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory) -> LocateOptions:
+    """Options naming the weights of a small network that has learnt nothing."""
+    torch.manual_seed(1)
+    settings = TrainSettings(network=NetworkSettings(width=8, head_width=8))
+    state = TipHandleNetwork(settings.network).state_dict()
+    path = export_weights(state, settings, {}, tmp_path_factory.mktemp("weights"))
+    return LocateOptions(weights=str(path), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def volume() -> Volume:
+    array = np.random.default_rng(0).integers(-1000, 1500, (20, 64, 64)).astype(np.int16)
+    return Volume(array, (4.0, 4.0, 5.0), (0.0, 0.0, 0.0))
+
+
+def choose(monkeypatch, device: str) -> None:
+    monkeypatch.setattr(localize, "choose_device", lambda requested: DeviceChoice(device))
+
+
+def test_a_gpu_that_fails_is_given_up_for_the_cpu_and_the_reason_is_told(
+    monkeypatch, options, volume
+):
+    expected = InProcessLocalizer().locate(volume, options, no_progress, CancelToken())
+    choose(monkeypatch, "cuda:99")
+    result = InProcessLocalizer().locate(volume, options, no_progress, CancelToken())
+    assert result.needles == expected.needles
+    assert result.device == "cpu"
+    (warning,) = result.warnings
+    assert warning.startswith("cuda:99 cannot be used (")
+    assert warning.endswith("), so the CPU computes instead.")
+
+
+def test_a_full_gpu_is_given_up_for_the_cpu(monkeypatch, options, volume):
+    class OnTheCpuAnyway(InProcessLocalizer):
+        def load(self, weights, device):
+            return super().load(weights, "cpu")
+
+    def full(device, array):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    choose(monkeypatch, "cuda:0")
+    monkeypatch.setattr(localize, "white_top_hat_on", full)
+    result = OnTheCpuAnyway().locate(volume, options, no_progress, CancelToken())
+    assert result.device == "cpu"
+    assert result.warnings == (
+        "cuda:0 cannot be used (its memory is full), so the CPU computes instead.",
+    )
+
+
+def test_an_error_on_the_cpu_is_not_hidden(monkeypatch, options, volume):
+    def broken(array):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(localize, "white_top_hat", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        InProcessLocalizer().locate(volume, options, no_progress, CancelToken())
+
+
+@pytest.mark.parametrize("stage", ["tophat", "network", "match"])
+def test_a_cancel_at_any_stage_is_heard_within_it(options, volume, stage):
+    cancel = CancelToken()
+    after = []
+
+    def progress(now, fraction):
+        if cancel.is_cancelled:
+            after.append((now, fraction))
+        elif now == stage:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        InProcessLocalizer().locate(volume, options, progress, cancel)
+    assert after == []
+
+
+def test_progress_runs_through_the_stages_in_their_order(options, volume):
+    seen: list[tuple[str, float]] = []
+    InProcessLocalizer().locate(volume, options, lambda *s: seen.append(s), CancelToken())
+    stages = ["tophat", "network", "match"]
+    assert list(dict.fromkeys(stage for stage, _ in seen)) == stages
+    for stage in stages:
+        fractions = [fraction for name, fraction in seen if name == stage]
+        assert fractions == sorted(fractions)
+        assert fractions[-1] == 1.0
+
+
+def test_a_network_stays_loaded(options):
+    localizer = InProcessLocalizer()
+    assert localizer.load(options.weights, "cpu") is localizer.load(options.weights, "cpu")
