@@ -66,6 +66,13 @@ def test_the_ridge_tells_on_which_side_the_ends_were_misplaced():
     assert evidence.tip_shift_mm[0] > evidence.handle_shift_mm[0]
 
 
+def test_a_tip_in_the_middle_of_a_shaft_is_not_its_end():
+    tophat, volume = picture((50, 0))
+    tips = np.array([[50.0, 20.0, 10.0], [50.0, 60.0, 10.0]])
+    handles = np.array([[50.0, 200.0, 10.0]] * 2)
+    assert shaft_evidence(tips, handles, tophat, volume).goes_on.tolist() == [0, 1]
+
+
 def test_a_glance_prefers_what_a_close_look_prefers():
     tophat, volume = picture((50, 2.5))
     on, off = (glance(*line(x, x), tophat, volume)[0] for x in (50, 70))

@@ -11,12 +11,13 @@ from needle_backend.core.needles import Needle, as_point
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
 from needle_backend.ct.match import CONSIDERED, Matching
-from needle_backend.ct.score import Pairs
+from needle_backend.ct.score import Pairs, log_odds
 
-FLAGGED_BELOW = 0.93
+FLAGGED_BELOW = 0.8
 """Needles less sure than this state their doubts; a surer one is not worth a second look."""
 FAINT_SEEN = 0.6
 ASTRAY = 0.25
+GOES_ON = 0.6
 BOWED_MM = 2.5
 LENGTH_OFF_MM = 4.0
 NEAR_MM = 3.0
@@ -25,12 +26,11 @@ TIE_LOG_ODDS = 1.5
 LOW_HEATMAP = 0.35
 
 MODEL = {
-    "intercept": 0.25,
-    "score": 0.409,
-    "margin": 0.771,
-    "length_off_mm": -0.035,
-    "heatmap": 0.1,
-    "seen": 1.281,
+    "intercept": -1.36,
+    "score": 0.545,
+    "margin": 0.6,
+    "length_off_mm": -0.042,
+    "heatmap": 4.36,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""
@@ -63,8 +63,8 @@ def assess(
     """
     judged = np.concatenate((matching.chosen, matching.surplus))
     facts = _facts(judged, matching, pairs, tips, handles, volume)
-    features = _features(facts, pairs, tips, handles)
-    confidence = 1 / (1 + np.exp(-_log_odds(features)))
+    features = _features(facts, pairs)
+    confidence = 1 / (1 + np.exp(-log_odds(features, MODEL)))
     needles = tuple(
         _needle(facts, place, float(confidence[place]), pairs, tips, handles)
         for place in range(len(judged))
@@ -77,21 +77,16 @@ def needle_features(
 ) -> dict[str, np.ndarray]:
     """Return what the chosen needles' confidence is linear in, by the names in :data:`MODEL`."""
     facts = _facts(matching.chosen, matching, pairs, tips, handles, volume)
-    return _features(facts, pairs, tips, handles)
+    return _features(facts, pairs)
 
 
-def _features(facts: _Facts, pairs: Pairs, tips: Ends, handles: Ends) -> dict[str, np.ndarray]:
+def _features(facts: _Facts, pairs: Pairs) -> dict[str, np.ndarray]:
     return {
         "score": np.clip(pairs.score[facts.pair], -6.0, 6.0),
         "margin": np.clip(facts.margin, -2.0, 6.0),
         "length_off_mm": np.minimum(facts.length_off_mm, 15.0),
-        "heatmap": _lower_heatmap(facts.pair, pairs, tips, handles),
-        "seen": pairs.shaft.seen[facts.pair],
+        "heatmap": np.minimum(pairs.tip_heatmap, pairs.handle_heatmap)[facts.pair],
     }
-
-
-def _log_odds(features: dict[str, np.ndarray]) -> np.ndarray:
-    return MODEL["intercept"] + sum(MODEL[name] * values for name, values in features.items())
 
 
 def _facts(
@@ -166,10 +161,6 @@ def _edge_distances(points_lps: np.ndarray, volume: Volume) -> np.ndarray:
     return (np.minimum(ijk + 0.5, last - ijk) * volume.spacing_mm).min(axis=1)
 
 
-def _lower_heatmap(judged: np.ndarray, pairs: Pairs, tips: Ends, handles: Ends) -> np.ndarray:
-    return np.minimum(tips.score[pairs.tip[judged]], handles.score[pairs.handle[judged]])
-
-
 def _needle(
     facts: _Facts, place: int, confidence: float, pairs: Pairs, tips: Ends, handles: Ends
 ) -> Needle:
@@ -180,20 +171,21 @@ def _needle(
         handle_lps=as_point(handles.points_lps[pairs.handle[pair]]),
         score=float(pairs.score[pair]),
         confidence=confidence,
-        doubts=_reasons(facts, place, pairs, tips, handles) if doubtful else (),
+        doubts=_reasons(facts, place, pairs, tips) if doubtful else (),
     )
 
 
-def _reasons(facts: _Facts, place: int, pairs: Pairs, tips: Ends, handles: Ends) -> tuple[str, ...]:
+def _reasons(facts: _Facts, place: int, pairs: Pairs, tips: Ends) -> tuple[str, ...]:
     """Say in words what speaks against a needle, the gravest first."""
     pair = facts.pair[place]
-    tip, handle, shaft = pairs.tip[pair], pairs.handle[pair], pairs.shaft
+    shaft = pairs.shaft
     candidates = (
         (facts.margin[place] < TIE_LOG_ODDS, "tie with another pairing of the same ends"),
         (
             shaft.seen[pair] < FAINT_SEEN,
             f"faint shaft: {shaft.seen[pair]:.0%} of it can be seen",
         ),
+        (shaft.goes_on[pair] > GOES_ON, "the shaft seems to go on beyond the tip"),
         (shaft.astray[pair] > ASTRAY, "something brighter lies beside the shaft"),
         (
             facts.length_off_mm[place] > LENGTH_OFF_MM,
@@ -206,9 +198,9 @@ def _reasons(facts: _Facts, place: int, pairs: Pairs, tips: Ends, handles: Ends)
         ),
         (facts.tip_edge_mm[place] < EDGE_MM, "tip near the edge of the volume"),
         (facts.handle_edge_mm[place] < EDGE_MM, "handle near the edge of the volume"),
-        (tips.score[tip] < LOW_HEATMAP, "tip barely detected"),
-        (handles.score[handle] < LOW_HEATMAP, "handle barely detected"),
-        (tips.slice_count[tip] == 1, "tip seen on one slice only"),
+        (pairs.tip_heatmap[pair] < LOW_HEATMAP, "tip barely detected"),
+        (pairs.handle_heatmap[pair] < LOW_HEATMAP, "handle barely detected"),
+        (tips.slice_count[pairs.tip[pair]] == 1, "tip seen on one slice only"),
     )
     reasons = tuple(words for applies, words in candidates if applies)
     return reasons or ("the picture fits this needle poorly",)

@@ -15,7 +15,7 @@ from needle_backend.ct.solvers import SOLVERS, Problem, Solution, hungarian, tak
 ACCEPTED = -2.0
 """Log-odds from which a pair counts as a needle when nobody says how many there are. Below zero,
 because being chosen among its rivals makes a pair likelier than its own score says."""
-CONSIDERED = -4.0
+CONSIDERED = -3.0
 """Log-odds from which a pair may fill up a given count; below it, a needle would be invented."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.volume import Volume
-from needle_backend.ct.score import MODEL, Pairs, pair_features
+from needle_backend.ct.score import MODEL, Pairs, log_odds, pair_features
 from needle_backend.ct.shaft import shaft_evidence
 
 SHORTEST_MM = 20.0
@@ -15,8 +15,8 @@ SHORTEST_MM = 20.0
 def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np.ndarray:
     """Return the log-odds that each line is a needle, judged by its shaft alone.
 
-    Nothing is known of directions seen at the ends or of lengths shared with other needles, so both
-    count as fitting.
+    Nothing is known of directions seen at the ends or of lengths shared with other needles, and the
+    ends were placed by a person: all of that counts as fitting.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
         length_support=nothing,
         tip_turn_deg=nothing,
         handle_turn_deg=nothing,
+        tip_heatmap=nothing + 1.0,
+        handle_heatmap=nothing + 1.0,
         shaft=shaft_evidence(tips, handles, tophat, volume),
     )
-    features = pair_features(pairs)
-    return MODEL["intercept"] + sum(MODEL[name] * value for name, value in features.items())
+    return log_odds(pair_features(pairs), MODEL)

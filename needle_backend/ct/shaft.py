@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from needle_backend.core.geometry import unit_vectors
 from needle_backend.core.volume import Volume
 
 SAMPLES = 40
@@ -32,6 +33,9 @@ BESIDE_HU, BESIDE_SHARE = 100.0, 0.6
 """A path is astray where something this bright lies beside it, and it is darker than this share."""
 WINDOW = np.arange(-2, 3)
 """Samples beside a path within which the ridge is looked for."""
+BEYOND_MM = np.arange(5.0, 21.0, 3.0)
+"""Where a shaft would go on, if the tip were not its end."""
+BEYOND_ACROSS_MM = np.array([-0.9, 0.0, 0.9])
 GLANCE_SAMPLES = 24
 GLANCE_BOWS_MM = (-2.5, 0.0, 2.5)
 FIT_NOISE_MM = 0.6
@@ -58,6 +62,8 @@ class ShaftEvidence:
         How far across the needle the fitted path begins and ends beside the two detected ends.
     bow_mm
         Distance of the path's middle from the straight line, signed.
+    goes_on
+        Share of the next 20 mm beyond the tip that is seen like a shaft: then the tip is elsewhere.
     """
 
     mean_hu: np.ndarray
@@ -68,6 +74,7 @@ class ShaftEvidence:
     tip_shift_mm: np.ndarray
     handle_shift_mm: np.ndarray
     bow_mm: np.ndarray
+    goes_on: np.ndarray
 
     def take(self, selection: np.ndarray) -> ShaftEvidence:
         """Return the selected pairs (indices or a boolean mask)."""
@@ -102,6 +109,7 @@ def shaft_evidence(
         tip_shift_mm=np.abs(shifts[:, 0]),
         handle_shift_mm=np.abs(shifts[:, 2]),
         bow_mm=shifts[:, 1],
+        goes_on=_goes_on(tips_lps, handles_lps, tophat, volume),
     )
 
 
@@ -164,6 +172,19 @@ def _lines(
     in_slice = np.maximum(np.linalg.norm(along[:, :2], axis=1, keepdims=True), 1e-6)
     across = np.column_stack((-along[:, 1], along[:, 0])) / in_slice / volume.spacing_mm[:2]
     return ijk, across.astype(np.float32)
+
+
+def _goes_on(
+    tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: np.ndarray, volume: Volume
+) -> np.ndarray:
+    """Look for a shaft beyond each tip, in line with it."""
+    along = unit_vectors(tips_lps - handles_lps)
+    places = volume.lps_to_ijk(tips_lps[:, None] + BEYOND_MM[:, None] * along[:, None])
+    across = unit_vectors(np.column_stack((-along[:, 1], along[:, 0]))) / volume.spacing_mm[:2]
+    column = places[..., 0, None] + BEYOND_ACROSS_MM * across[:, None, None, 0]
+    row = places[..., 1, None] + BEYOND_ACROSS_MM * across[:, None, None, 1]
+    values = _sample(tophat, places[..., 2, None], row, column)
+    return (values.max(axis=-1) > SEEN_HU).mean(axis=1)
 
 
 def _fractions(samples: int) -> np.ndarray:
