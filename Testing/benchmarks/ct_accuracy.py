@@ -22,6 +22,7 @@ from needle_backend.core.files import written_whole
 from needle_backend.core.markups import write_markups
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken
+from needle_backend.core.runner import choose_runner
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
@@ -48,7 +49,7 @@ def main() -> None:
         output=output / "cases",
         backgrounds=find_backgrounds(arguments.backgrounds) if arguments.backgrounds else (),
     )
-    folders = list(simulate_cases(order, arguments.workers))
+    folders = list(simulate_cases(order, choose_runner(arguments.workers)))
     network, inputs = load_network(
         find_weights(arguments.weights), choose_device(arguments.device).device
     )

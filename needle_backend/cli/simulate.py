@@ -33,11 +33,16 @@ def ct(
         Path | None, typer.Option(help="Contact sheet (PNG or JPEG) of the first cases.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that simulate at once.")] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A Dask scheduler to use instead, tcp://HOST:PORT."),
+    ] = None,
 ) -> None:
     """Simulate CTs of pelvic implants with known needles.
 
     Folders that are already there are kept, so that a stopped run goes on where it was.
     """
+    from needle_backend.core.runner import choose_runner
     from needle_backend.ct.training.backgrounds import find_backgrounds
     from needle_backend.ct.training.factory import CaseOrder, simulate_cases
     from needle_backend.ct.training.settings import read_settings
@@ -53,11 +58,11 @@ def ct(
         check_writable(sheet)
     folders = []
     with progress_bar({"simulate": 1.0}) as progress:
-        for folder in simulate_cases(order, workers):
+        for folder in simulate_cases(order, choose_runner(workers, dask)):
             folders.append(folder)
             progress("simulate", len(folders) / cases)
     if sheet is not None:
-        _draw_sheet(folders[:8], sheet)
+        _draw_sheet(sorted(folders)[:8], sheet)
     typer.echo(f"{cases} simulated cases in {output}.")
 
 

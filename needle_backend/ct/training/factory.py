@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import SimpleITK as sitk
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.needles import Needle
+from needle_backend.core.runner import Runner, run_here
 from needle_backend.core.truth import write_truth
 from needle_backend.core.volume import Volume
 from needle_backend.ct.training.settings import SimulationSettings
@@ -33,7 +33,7 @@ class CaseOrder:
     first: int = 0
 
 
-def simulate_cases(order: CaseOrder, workers: int = 1) -> Iterator[Path]:
+def simulate_cases(order: CaseOrder, runner: Runner = run_here) -> Iterator[Path]:
     """Write case folders and yield each as it is ready; folders already there are kept.
 
     Raises
@@ -46,12 +46,8 @@ def simulate_cases(order: CaseOrder, workers: int = 1) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{order.output} cannot be made ({error.strerror}).") from error
     numbers = range(order.first, order.first + order.cases)
-    make = partial(make_case, order)
-    if workers <= 1:
-        yield from map(make, numbers)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(make, numbers)
+    for outcome in runner(partial(make_case, order), numbers):
+        yield outcome.value()
 
 
 def make_case(order: CaseOrder, number: int) -> Path:
