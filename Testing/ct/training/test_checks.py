@@ -62,8 +62,13 @@ def test_an_end_beside_its_metal_is_something_to_look_at():
 def test_a_needle_where_there_is_none_is_something_to_look_at():
     sentences = [finding.sentence for finding in findings_about([RIGHT], drawn=[])]
     assert "the tip of needle 1 is not on metal" in sentences
-    assert "the handle of needle 1 is not on metal" in sentences
+    assert "the handle of needle 1 lies in air beside its hub" in sentences
     assert "only 0 % of the shaft of needle 1 shows metal" in sentences
+
+
+def test_hubs_that_touch_are_hubs_all_the_same():
+    bundle = [straight_needle(column, 2) for column in (40, 47, 54, 61)]
+    assert findings_about(bundle, drawn=bundle) == ()
 
 
 def test_a_case_without_needles_is_said_to_be_one():

@@ -14,9 +14,9 @@ from needle_backend.ct.preprocess import white_top_hat
 OUTSIDE_MM = 3.0
 """An end may lie this far beyond the outermost voxels' centres: it is seen in part."""
 DOUBLE_MM = 2.0
-METAL_HU = 50.0
+METAL_HU = 70.0
 NEAR_MM = 2.0
-LEAST_SHAFT_SEEN = 0.3
+LEAST_SHAFT_SEEN = 0.15
 AIR_HU = -500.0
 RING_MM = (7.0, 12.0)
 """What an end lies in is looked for around it, beyond the widest hub."""
@@ -81,12 +81,14 @@ def _check_needle(
     in_air = {kind: _surroundings_hu(point, volume) < AIR_HU for kind, point in ends.items()}
     if in_air["tip"] and not in_air["handle"]:
         yield Finding(f"tip and handle of {name} seem swapped: the tip lies in air", grave=True)
-    for kind, point in ends.items():
-        if not _metal_near(point[None], volume, tophat)[0]:
-            yield Finding(f"the {kind} of {name} is not on metal", grave=False)
+    if not _brighter_near(ends["tip"][None], METAL_HU, volume, tophat)[0]:
+        yield Finding(f"the tip of {name} is not on metal", grave=False)
+    # Hubs that touch are wider than what the top-hat keeps, so the CT itself is looked at.
+    if not _brighter_near(ends["handle"][None], AIR_HU, volume, volume.array)[0]:
+        yield Finding(f"the handle of {name} lies in air beside its hub", grave=False)
     places = np.linspace(0.05, 0.95, 60)[:, None]
     shaft = ends["tip"] + places * (ends["handle"] - ends["tip"])
-    seen = _metal_near(shaft, volume, tophat).mean()
+    seen = _brighter_near(shaft, METAL_HU, volume, tophat).mean()
     if seen < LEAST_SHAFT_SEEN:
         yield Finding(f"only {100 * seen:.0f} % of the shaft of {name} shows metal", grave=False)
 
@@ -114,10 +116,12 @@ def _surroundings_hu(point_lps: np.ndarray, volume: Volume) -> float:
     return float(np.median(_sampled(volume.array, point_lps + ring_mm, volume)))
 
 
-def _metal_near(points_lps: np.ndarray, volume: Volume, tophat: np.ndarray) -> np.ndarray:
-    """Tell of each point (n, 3) whether metal shows near it on its slice, (n,) bool."""
+def _brighter_near(
+    points_lps: np.ndarray, hu: float, volume: Volume, array: np.ndarray
+) -> np.ndarray:
+    """Tell of each point (n, 3) whether an array exceeds ``hu`` near it on its slice, (n,) bool."""
     near = points_lps[:, None] + _offsets_mm(NEAR_MM, volume)
-    return _sampled(tophat, near, volume).max(axis=1) > METAL_HU
+    return _sampled(array, near, volume).max(axis=1) > hu
 
 
 def _offsets_mm(radius_mm: float, volume: Volume) -> np.ndarray:
