@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,18 @@ def test_the_first_folder_is_the_patient(case):
         ("anna", "anna"),
         ("anna/second_scan", "anna"),
     ]
+
+
+def test_a_dicom_folder_is_one_case(tmp_path):
+    (tmp_path / "anna" / "ct").mkdir(parents=True)
+    (tmp_path / "anna" / "ct" / "ct.001.dcm").touch()
+    (source,) = find_sources(tmp_path)
+    assert (source.name, source.ct) == ("anna", tmp_path / "anna" / "ct")
+
+
+def test_needles_keep_the_names_their_lines_have(case):
+    write_markups(case / "all.mrk.json", [replace(NEEDLES[0], id="left 3")])
+    assert [needle.id for needle in only_case(case).needles] == ["left 3"]
 
 
 def test_sound_cases_become_case_folders_and_the_others_are_said_to_be_left_out(case, tmp_path):

@@ -22,7 +22,7 @@ import numpy as np
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.markups import read_markups
-from needle_backend.core.needles import Needle, as_point, number_needles
+from needle_backend.core.needles import Needle, as_point
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
@@ -62,7 +62,8 @@ def find_sources(folder: Path) -> list[CaseSource]:
         When the folder holds no CT.
     """
     found = [*folder.glob("*/ct*"), *folder.glob("*/*/ct*")]
-    cts = {path.parent: path for path in sorted(found) if _is_ct(path)}
+    # Images within a DICOM folder ct are no cases of their own.
+    cts = {path.parent: path for path in sorted(found) if _is_ct(path) and path.parent.name != "ct"}
     if not cts:
         raise InputError(
             f"{folder} holds no cases; expected case/ct.nii.gz or patient/case/ct.nii.gz, with "
@@ -115,8 +116,7 @@ def read_source(source: CaseSource) -> AnnotatedCase:
 def _read_ends(annotation: Sequence[Path]) -> tuple[Needle, ...]:
     if annotation[0].name == "truth.json":
         return read_truth(annotation[0])
-    needles = [needle for path in annotation for needle in read_markups(path)]
-    return number_needles(needles)
+    return tuple(needle for path in annotation for needle in read_markups(path))
 
 
 def read_label_map(path: Path, volume: Volume) -> np.ndarray:
