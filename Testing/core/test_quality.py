@@ -61,8 +61,8 @@ def test_crossing_is_told_apart_from_lying_side_by_side():
     beside = upright("N05", 22.0, 1.5)
     quality = check_quality(reviewed(GOOD[0], GOOD[2], slanted, beside))
     assert quality.findings == (
-        "N01 and N04 cross (0.5 mm apart at 6°).",
-        "N03 and N05 come within 1.5 mm.",
+        "Crossing: N01 and N04 (0.5 mm apart at 6°).",
+        "Nearer than 3 mm: N03 and N05 (1.5).",
     )
     assert not quality.may_accept_all
 

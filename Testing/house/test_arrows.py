@@ -1,4 +1,4 @@
-"""Imports point one way: modules -> service -> ct, us -> core <- export; training -> ct, us; cli."""
+"""One way only: modules -> service -> ct, us -> core <- export; training -> ct, us; cli on top."""
 
 from __future__ import annotations
 

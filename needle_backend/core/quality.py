@@ -16,6 +16,8 @@ from needle_backend.core.review_log import ReviewedNeedle, ReviewState
 PLAN_GATE_MM = 20.0
 """A needle whose tip is farther than this from a planned tip was not meant to be that one."""
 
+_LISTED_AT_MOST = 10
+
 
 @dataclass(frozen=True)
 class QualityLimits:
@@ -52,6 +54,13 @@ class Closeness:
     second: str
     distance_mm: float
     angle_deg: float
+
+    def in_words(self) -> str:
+        """Return such as "N03 and N07 (0.5 mm apart at 6°)"."""
+        return (
+            f"{self.first} and {self.second} ({self.distance_mm:.1f} mm apart at "
+            f"{self.angle_deg:.0f}°)"
+        )
 
 
 @dataclass(frozen=True)
@@ -296,13 +305,11 @@ def _findings(quality: Quality, limits: QualityLimits) -> Iterator[str]:
             f"{_plural(quality.count, 'needle')}, {abs(quality.count - expected)} {way} than the "
             f"{expected} expected."
         )
-    for pair in quality.crossing:
-        yield (
-            f"{pair.first} and {pair.second} cross ({pair.distance_mm:.1f} mm apart at "
-            f"{pair.angle_deg:.0f}°)."
-        )
-    for pair in quality.near:
-        yield f"{pair.first} and {pair.second} come within {pair.distance_mm:.1f} mm."
+    if quality.crossing:
+        yield f"Crossing: {_listed([pair.in_words() for pair in quality.crossing])}."
+    if quality.near:
+        near = [f"{p.first} and {p.second} ({p.distance_mm:.1f})" for p in quality.near]
+        yield f"Nearer than {limits.spacing_mm:g} mm: {_listed(near)}."
     if quality.length_off:
         yield (
             f"Length outside {limits.length_mm:g} ± {limits.length_tolerance_mm:g} mm: "
@@ -317,6 +324,12 @@ def _findings(quality: Quality, limits: QualityLimits) -> Iterator[str]:
         yield f"Without a planned line: {', '.join(quality.not_planned)}."
     if quality.not_found:
         yield f"Planned, but no needle there: {', '.join(quality.not_found)}."
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = len(items) - _LISTED_AT_MOST
+    rest = f" and {more} more" if more > 0 else ""
+    return ", ".join(items[:_LISTED_AT_MOST]) + rest
 
 
 def _plural(count: int, noun: str) -> str:

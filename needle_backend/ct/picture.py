@@ -116,9 +116,20 @@ def write_picture(path: Path, volume: Volume, result: LocateResult) -> None:
     BackendError
         When the picture cannot be encoded.
     """
-    encoded = _encoded(draw_overview(volume, result))
+    encoded = overview_png(volume, result)
     with written_whole(path) as temporary:
         temporary.write_bytes(encoded)
+
+
+def overview_png(volume: Volume, result: LocateResult) -> bytes:
+    """Return what :func:`write_picture` writes.
+
+    Raises
+    ------
+    BackendError
+        When the picture cannot be encoded.
+    """
+    return _encoded(draw_overview(volume, result))
 
 
 def draw_overview(volume: Volume, result: LocateResult) -> np.ndarray:
