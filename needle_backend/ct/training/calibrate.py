@@ -1,17 +1,105 @@
 """Fit the two logistic models of matching: a pair's score, and a needle's confidence.
 
 Both stand as named coefficients beside the code that uses them (``needle_backend.ct.score.MODEL``
-and ``needle_backend.ct.doubts.MODEL``); this fits them again, on other detections or cases.
+and ``needle_backend.ct.doubts.MODEL``). What a network detects well and badly changes with its
+training, and so do the right coefficients: this fits them again, on cases with known needles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from needle_backend.core.needles import LocateOptions, Needle
+from needle_backend.core.volume import Volume
+from needle_backend.ct.doubts import needle_features
+from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
+from needle_backend.ct.fuse import fuse_over_slices
+from needle_backend.ct.match import match
+from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.score import Pairs, pair_features, score_pairs, with_scores
+
 WEIGHT_DECAY = 1e-3
 """Pull of standardised coefficients towards zero, in mean log-likelihood."""
+GATE_MM = 5.0
+ROUNDS = 3
+"""Lengths are supported by well-scored pairs, so fitting and scoring take turns."""
+SCORE_SIGNS = {
+    "seen": 1,
+    "astray": -1,
+    "wander_mm": -1,
+    "tip_shift_mm": -1,
+    "handle_shift_mm": -1,
+    "bow_mm": -1,
+    "goes_on": -1,
+    "tip_turn_deg": -1,
+    "handle_turn_deg": -1,
+    "tip_heatmap": 1,
+    "handle_heatmap": 1,
+    "length_support": 1,
+}
+CONFIDENCE_SIGNS = {"score": 1, "margin": 1, "length_off_mm": -1, "heatmap": 1}
+
+
+@dataclass(frozen=True)
+class CalibrationCase:
+    """One case's scored pairs, and its true tips and handles, (n, 3) LPS mm each."""
+
+    volume: Volume
+    tips: Ends
+    handles: Ends
+    pairs: Pairs
+    true_tips: np.ndarray
+    true_handles: np.ndarray
+
+
+def calibration_case(
+    volume: Volume, seen: SliceEnds, truth: Sequence[Needle], options: LocateOptions
+) -> CalibrationCase:
+    """Fuse and score what a network detected on a volume."""
+    tips, handles = (fuse_over_slices(seen, kind, volume) for kind in (TIP, HANDLE))
+    pairs = score_pairs(tips, handles, white_top_hat(volume.array), volume, options)
+    true_tips = np.array([needle.tip_lps for needle in truth], float).reshape(-1, 3)
+    true_handles = np.array([needle.handle_lps for needle in truth], float).reshape(-1, 3)
+    return CalibrationCase(volume, tips, handles, pairs, true_tips, true_handles)
+
+
+def fit_score(cases: Sequence[CalibrationCase], options: LocateOptions) -> dict[str, float]:
+    """Fit the model of pair scores: a pair is right when its ends are those of one needle."""
+    correct = np.concatenate([_same_needle(case) for case in cases])
+    scored = [case.pairs for case in cases]
+    for _ in range(ROUNDS):
+        features = _joined([pair_features(pairs) for pairs in scored])
+        model = fit_confidence(features, correct, SCORE_SIGNS)
+        scored = [with_scores(pairs, options, model) for pairs in scored]
+    return model
+
+
+def fit_doubts(cases: Sequence[CalibrationCase]) -> dict[str, float]:
+    """Fit the model of confidence: a needle is right when both ends are within the gate of one.
+
+    Cases count twice, with their number of needles given and without.
+    """
+    features, correct = confidence_examples(cases)
+    return fit_confidence(features, correct, CONFIDENCE_SIGNS)
+
+
+def confidence_examples(
+    cases: Sequence[CalibrationCase],
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the features of all needles chosen in some cases, and whether they are right."""
+    features, correct = [], []
+    for case in cases:
+        for count in (len(case.true_tips), None):
+            if count == 0:
+                continue
+            matching = match(case.pairs, case.tips, case.handles, count)
+            ends = (case.pairs, case.tips, case.handles)
+            features.append(needle_features(matching, *ends, case.volume))
+            correct.append(_inside_gate(case)[matching.chosen])
+    return _joined(features), np.concatenate(correct)
 
 
 def fit_confidence(
@@ -88,3 +176,36 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> 
         for index in range(bins)
         if (bin_of == index).any()
     ]
+
+
+def _joined(features: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in features]) for name in features[0]}
+
+
+def _same_needle(case: CalibrationCase) -> np.ndarray:
+    """Return which pairs join the detected tip and handle of one needle."""
+    of_tip = _needle_of(case.tips.points_lps, case.true_tips)[case.pairs.tip]
+    of_handle = _needle_of(case.handles.points_lps, case.true_handles)[case.pairs.handle]
+    return (of_tip >= 0) & (of_tip == of_handle)
+
+
+def _needle_of(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Assign detected ends to true ones within the gate, one to one; -1 for false ends."""
+    from scipy.optimize import linear_sum_assignment
+
+    needle = np.full(len(points), -1)
+    distance = np.linalg.norm(points[:, None] - truth[None], axis=-1)
+    rows, columns = linear_sum_assignment(np.minimum(distance, 2 * GATE_MM))
+    near = distance[rows, columns] <= GATE_MM
+    needle[rows[near]] = columns[near]
+    return needle
+
+
+def _inside_gate(case: CalibrationCase) -> np.ndarray:
+    """Return which pairs have both ends within the gate of one needle's."""
+    pairs = case.pairs
+    tips = case.tips.points_lps[pairs.tip][:, None] - case.true_tips
+    handles = case.handles.points_lps[pairs.handle][:, None] - case.true_handles
+    inside = np.linalg.norm(tips, axis=-1) <= GATE_MM
+    inside &= np.linalg.norm(handles, axis=-1) <= GATE_MM
+    return inside.any(axis=1)

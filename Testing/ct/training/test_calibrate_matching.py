@@ -1,0 +1,55 @@
+"""Coefficients of matching can be fitted again on any cases with known needles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ct.synthetic import Settings, make_case
+
+from needle_backend.core.needles import LocateOptions
+from needle_backend.ct.doubts import MODEL as CONFIDENCE_MODEL
+from needle_backend.ct.score import MODEL as SCORE_MODEL
+from needle_backend.ct.training.calibrate import (
+    CONFIDENCE_SIGNS,
+    SCORE_SIGNS,
+    CalibrationCase,
+    calibration_case,
+    confidence_examples,
+    fit_doubts,
+    fit_score,
+)
+
+OPTIONS = LocateOptions()
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[CalibrationCase]:
+    made = [make_case(seed, Settings(needles=(10, 20), false=0.15)) for seed in range(4)]
+    return [calibration_case(c.volume, c.detections, c.needles, OPTIONS) for c in made]
+
+
+def test_the_fitted_score_has_the_coefficients_the_product_uses(cases):
+    model = fit_score(cases, OPTIONS)
+    assert set(model) == set(SCORE_MODEL)
+    for name, sign in SCORE_SIGNS.items():
+        assert sign * model[name] >= 0
+
+
+def test_the_fitted_confidence_has_the_coefficients_the_product_uses(cases):
+    model = fit_doubts(cases)
+    assert set(model) == set(CONFIDENCE_MODEL)
+    for name, sign in CONFIDENCE_SIGNS.items():
+        assert sign * model[name] >= 0
+
+
+def test_most_chosen_needles_are_right_and_all_are_judged(cases):
+    features, correct = confidence_examples(cases)
+    assert correct.mean() > 0.85
+    assert {len(values) for values in features.values()} == {len(correct)}
+
+
+def test_the_shipped_coefficients_have_the_signs_that_make_sense():
+    for model, signs in ((SCORE_MODEL, SCORE_SIGNS), (CONFIDENCE_MODEL, CONFIDENCE_SIGNS)):
+        assert set(model) == {"intercept", *signs}
+        assert all(sign * model[name] >= 0 for name, sign in signs.items())
+        assert np.isfinite(list(model.values())).all()
