@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import qt
 import slicer
 import vtk
 from slicer import vtkMRMLScalarVolumeNode
@@ -17,10 +16,9 @@ from slicer.util import VTKObservationMixin
 from NeedleLocalizationLib.errors import explain
 from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
-from NeedleLocalizationLib.needle_display import jump_to_tip, show_numbers
 from NeedleLocalizationLib.needle_nodes import needle_nodes_of
-from NeedleLocalizationLib.needle_table import NeedleTable
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, locate_options
+from NeedleLocalizationLib.review_panel import ReviewPanel
 from NeedleLocalizationLib.run_panel import RunPanel, result_text
 from NeedleLocalizationLib.self_test import NeedleLocalizationTest
 from NeedleLocalizationLib.volume_input import first_volume
@@ -75,40 +73,39 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         ui_widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(ui_widget)
 
-        self._table = NeedleTable(self.ui.needleTable, jump_to_tip)
         self._panel = RunPanel(self.ui.applyButton, self.ui.progressBar, self.ui.statusLabel)
         self.ui.applyButton.connect("clicked(bool)", self._on_apply_or_cancel)
-
-        # Many nodes come and go at once: the table is filled once, when the events are through.
-        self._table_timer = qt.QTimer()
-        self._table_timer.setSingleShot(True)
-        self._table_timer.setInterval(0)
-        self._table_timer.connect("timeout()", self._fill_table)
 
         # The parameter node is the same from scene to scene, so it is connected once.
         self.logic = NeedleLocalizationLogic()
         self._parameters = self.logic.getParameterNode()
         self._gui_tag = self._parameters.connectGui(self.ui)
+        self._review = ReviewPanel(self.ui, self.logic, self._parameters, self._panel.show_message)
         node = self._parameters.parameterNode
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
         self._on_parameters_modified()
 
         scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
         self.addObserver(scene, scene.EndCloseEvent, self._on_scene_end_close)
         self.addObserver(scene, scene.EndImportEvent, self._on_scene_end_import)
-        self.addObserver(scene, scene.NodeRemovedEvent, self._on_node_removed)
+        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
+            self.addObserver(scene, event, self._on_nodes_changed)
 
     def enter(self) -> None:
         if self._parameters.volume is None:
             self._parameters.volume = first_volume()
-        self._table_timer.start()
+        self._review.enter(slicer.util.mainWindow() or self.parent)
+
+    def exit(self) -> None:
+        self._review.exit()
 
     def cleanup(self) -> None:
         if self._run is not None:
             self._run.abandon()
             self._run = None
+        self._review.close()
         self.logic.close()
-        self._table_timer.stop()
         self._parameters.disconnectGui(self._gui_tag)
         self.removeObservers()
 
@@ -124,34 +121,26 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         volume = self._parameters.volume
         if self._run is None:
             self._panel.show_ready(can_apply=volume is not None)
-        if volume is not self._table.volume:
-            self._table_timer.start()
-        show_numbers(self._table.nodes, self._parameters.numbers_visible)
+        if volume is not self._review.volume_node:
+            self._review.show_volume(volume)
+        self._review.show_looks()
+
+    def _on_scene_start_close(self, caller: Any, event: str) -> None:
+        self._review.forget()
 
     def _on_scene_end_close(self, caller: Any, event: str) -> None:
         self.logic.getParameterNode()  # writes the defaults anew, as closing has removed all values
-        self._fill_table()
+        self._review.show_volume(self._parameters.volume)
 
     def _on_scene_end_import(self, caller: Any, event: str) -> None:
+        self._review.forget()
         self._parameters.Modified()  # loading fills the parameter node without saying so
-        self._table_timer.start()
+        self._review.show_volume(self._parameters.volume)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _on_node_removed(self, caller: Any, event: str, node: Any) -> None:
-        if node in self._table.nodes:
-            self._table_timer.start()
-
-    # The table
-
-    def _fill_table(self) -> None:
-        self.removeObservers(self._on_needle_modified)
-        volume = self._parameters.volume
-        self._table.fill(volume, needle_nodes_of(volume))
-        for node in self._table.nodes:
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_needle_modified)
-
-    def _on_needle_modified(self, caller: Any, event: str) -> None:
-        self._table_timer.start()
+    def _on_nodes_changed(self, caller: Any, event: str, node: Any) -> None:
+        if node.IsA("vtkMRMLMarkupsNode"):
+            self._review.look_again()
 
     # Apply and Cancel
 
@@ -188,10 +177,9 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._run = None
         try:
             result = run.result()
-            self.logic.show(run.volume_node, result, self._parameters.numbers_visible)
+            self._review.take_run(run, result)
             message = result_text(result)
         except Exception as error:
             message = explain(error)
         self._panel.show_message(message)
         self._panel.show_ready(can_apply=self._parameters.volume is not None)
-        self._fill_table()

@@ -7,10 +7,18 @@
 - ``polled_backend``: either of them, polled by a timer
 - ``localization_run``: one localization, watched with its volume and the scene
 - ``logic``: from a volume node to needles in the scene
-- ``needle_nodes``: needles as line markups, and back
-- ``needle_display``: colours, numbers in the views, jumping to a tip
-- ``needle_table``: the table of needles
+- ``implant``: all needles of a volume as one value, and what a reviewer does to them
+- ``history``: undo and redo of implants
+- ``judging``: what to doubt about a needle that a person placed
+- ``summary``: what the needles amount to, and what is open about them
+- ``needle_nodes``, ``end_nodes``, ``folders``: an implant in the scene, and back
+- ``review``: scene and history of one volume, kept the same
+- ``rescoring``: asks the backend about needles that a person placed
+- ``needle_observer``, ``placing``: what the user does in the views
+- ``needle_display``, ``slice_views``: how needles look, and where the views look
 - ``run_panel``: Apply, Cancel, progress and status
+- ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel`` and
+  ``shortcuts`` are its parts
 - ``installation``: asks for and installs what the backend needs
 - ``self_test``: the module's own test
 """

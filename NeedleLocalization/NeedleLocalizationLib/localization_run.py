@@ -113,7 +113,7 @@ class LocalizationRun(VTKObservationMixin):
         if self.is_cancelled:
             raise Cancelled(self._cancel_reason)
         result = self.job.result()
-        if not self.volume_input.still_describes(self.volume_node):
+        if not self.volume_input.mark.still_describes(self.volume_node):
             raise InputError(
                 f"{self.volume_node.GetName()} was changed or moved while needles were looked for; "
                 "run again on what it is now."

@@ -18,7 +18,11 @@ from needle_backend.core.needles import LocateOptions, LocateResult
 from NeedleLocalizationLib import installation
 from NeedleLocalizationLib.in_process_backend import InProcessBackend, NeedleFinder
 from NeedleLocalizationLib.localization_run import LocalizationRun, RunState
-from NeedleLocalizationLib.needle_nodes import add_needles, needle_nodes_of, remove_needles
+from NeedleLocalizationLib.needle_nodes import (
+    implant_of_result,
+    needle_nodes_of,
+    write_implant,
+)
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters
 from NeedleLocalizationLib.polled_backend import PolledBackend
 from NeedleLocalizationLib.session_process import end_session_process, session_client
@@ -86,16 +90,11 @@ class NeedleLocalizationLogic(ScriptedLoadableModuleLogic):
         return run
 
     def show(
-        self,
-        volume_node: vtkMRMLScalarVolumeNode,
-        result: LocateResult,
-        numbers_visible: bool = True,
+        self, volume_node: vtkMRMLScalarVolumeNode, result: LocateResult
     ) -> list[vtkMRMLMarkupsLineNode]:
         """Draw a result's needles in place of those the volume had."""
-        earlier = needle_nodes_of(volume_node)
-        nodes = add_needles(volume_node, result.needles, numbers_visible)
-        remove_needles(earlier)
-        return nodes
+        write_implant(volume_node, implant_of_result(volume_node, result))
+        return needle_nodes_of(volume_node)
 
     def require_packages(self) -> None:
         """Make sure that the backend process can work; asks before anything is installed.
@@ -113,6 +112,12 @@ class NeedleLocalizationLogic(ScriptedLoadableModuleLogic):
         if self._backend is None:
             self._backend = PolledBackend(session_client())
         return self._backend
+
+    def scoring_backend(self) -> PolledBackend | None:
+        """Return what lines can be scored by; None while packages for it are missing."""
+        if self._backend is None and installation.missing_packages():
+            return None
+        return self.backend()
 
     def close(self) -> None:
         """End what runs, the backend process included."""

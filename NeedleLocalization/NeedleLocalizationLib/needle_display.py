@@ -1,4 +1,4 @@
-"""How needles look and where the views look: colours, numbers in the views, jumping to a tip."""
+"""How needles look: colours, a tube's thickness, numbers in the views."""
 
 from __future__ import annotations
 
@@ -7,25 +7,37 @@ from collections.abc import Iterable
 import slicer
 from slicer import vtkMRMLMarkupsLineNode
 
-Colour = tuple[float, float, float]
+from needle_backend.core.review_log import ReviewState
+from NeedleLocalizationLib.implant import NeedleRecord
 
-TIP = 0
+DIAMETER_MM = 1.5
+SELECTED_DIAMETER_MM = 2.5
+END_MM = 3.0
+FAINT = 0.25
+"""Opacity of a rejected needle."""
 
 
-def dress_needle(node: vtkMRMLMarkupsLineNode, colour: Colour, number_visible: bool) -> None:
-    """Give a needle's line its colour, thin enough to leave the image readable."""
+def dress_needle(node: vtkMRMLMarkupsLineNode, record: NeedleRecord) -> None:
+    """Give a line the looks of its needle: a tube in 3D, thin enough to leave the image readable.
+
+    Whether its number is shown is left as it is.
+    """
+    is_new = node.GetDisplayNode() is None or not node.GetDisplayNode().GetAttribute("NeedleGuide")
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(display):
-        display.SetColor(colour)
-        display.SetSelectedColor(colour)  # the one seen, as points are selected when they are made
-        display.SetUseGlyphScale(False)
-        display.SetGlyphSize(3.0)
-        display.SetCurveLineSizeMode(display.UseLineDiameter)
-        display.SetLineDiameter(1.2)
-        display.SetTextScale(2.5)
-        display.SetPointLabelsVisibility(False)
-        display.SetPropertiesLabelVisibility(number_visible)
+        display.SetColor(record.colour)
+        display.SetSelectedColor(record.colour)  # the one seen: points are selected when made
+        display.SetVisibility(record.visible)
+        display.SetOpacity(FAINT if record.state is ReviewState.rejected else 1.0)
+        if is_new:
+            display.SetAttribute("NeedleGuide", "dressed")
+            display.SetUseGlyphScale(False)
+            display.SetGlyphSize(END_MM)
+            display.SetCurveLineSizeMode(display.UseLineDiameter)
+            display.SetLineDiameter(DIAMETER_MM)
+            display.SetTextScale(2.5)
+            display.SetPointLabelsVisibility(False)
 
 
 def show_numbers(nodes: Iterable[vtkMRMLMarkupsLineNode], visible: bool) -> None:
@@ -35,6 +47,11 @@ def show_numbers(nodes: Iterable[vtkMRMLMarkupsLineNode], visible: bool) -> None
             node.GetDisplayNode().SetPropertiesLabelVisibility(visible)
 
 
-def jump_to_tip(node: vtkMRMLMarkupsLineNode) -> None:
-    """Centre all slice views on a needle's tip."""
-    slicer.modules.markups.logic().JumpSlicesToNthPointInMarkup(node.GetID(), TIP, True)
+def highlight(
+    nodes: Iterable[vtkMRMLMarkupsLineNode], selected: vtkMRMLMarkupsLineNode | None
+) -> None:
+    """Draw the selected needle thicker than the others."""
+    with slicer.util.RenderBlocker():
+        for node in nodes:
+            diameter_mm = SELECTED_DIAMETER_MM if node is selected else DIAMETER_MM
+            node.GetDisplayNode().SetLineDiameter(diameter_mm)

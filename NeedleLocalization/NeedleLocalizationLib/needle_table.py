@@ -1,110 +1,198 @@
-"""The table of a volume's needles, the doubtful ones first."""
+"""The table of a volume's needles, those with open doubts first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import qt
-from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 
-from needle_backend.core.needles import Needle
-from NeedleLocalizationLib.needle_nodes import needle_from_node
+from needle_backend.core.quality import angle_to_axial_deg
+from needle_backend.core.review_log import ReviewState
+from NeedleLocalizationLib.implant import Implant, NeedleRecord
 
-NEEDLE, LENGTH, CONFIDENCE, DOUBTS = range(4)
+NEEDLE, LENGTH, ANGLE, CONFIDENCE, STATE, SHOWN, LOCKED, DOUBTS = range(8)
 UNKNOWN = "–"
 DOUBTFUL_BACKGROUND = (255, 179, 0, 70)
-"""Amber, see-through: readable on light and on dark themes."""
+ACCEPTED_BACKGROUND = (60, 180, 75, 70)
+"""Amber and green, see-through: readable on light and on dark themes."""
+REJECTED_TEXT = (140, 140, 140)
+
+HEADERS = (
+    (_("Needle"), _("Number and colour of the needle")),
+    (_("mm"), _("Length from the tip to the centre of the hub")),
+    (_("Angle"), _("Angle to the axial plane, degrees")),
+    (_("Sure"), _("Estimated probability that both ends are right; unknown once edited")),
+    (_("State"), _("Found, edited, added, accepted or rejected")),
+    (_("Show"), _("Whether the needle is seen in the views")),
+    (_("Lock"), _("Unlock a needle to drag its ends; all others are locked then")),
+    (_("To check"), _("Reasons to look at this needle twice")),
+)
+WIDTHS_PX = {NEEDLE: 58, LENGTH: 50, ANGLE: 44, CONFIDENCE: 46, STATE: 66, SHOWN: 40, LOCKED: 40}
+"""Narrow, so that there is room for the reasons to look twice."""
+STATES = {
+    ReviewState.found: _("found"),
+    ReviewState.edited: _("edited"),
+    ReviewState.added: _("added"),
+    ReviewState.accepted: _("accepted"),
+    ReviewState.rejected: _("rejected"),
+}
+
+Handler = Callable[[NeedleRecord], None]
 
 
 class NeedleTable:
-    """Fills a QTableWidget from needle nodes and tells which needle the user selects.
+    """Fills a QTableWidget from an implant, and tells what the user does with its rows.
 
     Parameters
     ----------
     widget
         The table; its columns are made here.
-    on_select
-        Called with the node of the row that the user selects.
+    on_select, on_show, on_lock
+        Called with the needle whose row was selected, whose box "Show" or "Lock" was clicked.
     """
 
     def __init__(
-        self, widget: qt.QTableWidget, on_select: Callable[[vtkMRMLMarkupsLineNode], None]
+        self, widget: qt.QTableWidget, on_select: Handler, on_show: Handler, on_lock: Handler
     ) -> None:
-        self.volume: vtkMRMLScalarVolumeNode | None = None
-        self.nodes: list[vtkMRMLMarkupsLineNode] = []
         self._widget = widget
         self._on_select = on_select
-        self._filling = False
+        self._on_box = {SHOWN: on_show, LOCKED: on_lock}
+        self._rows: list[NeedleRecord] = []
+        self._sorted_by, self._is_descending = DOUBTS, False
+        self._silent = False
         self._make_columns()
         widget.connect("itemSelectionChanged()", self._on_selection_changed)
+        widget.connect("cellClicked(int,int)", self._on_cell_clicked)
+        widget.horizontalHeader().connect("sectionClicked(int)", self._on_header_clicked)
 
-    def fill(
-        self, volume: vtkMRMLScalarVolumeNode | None, nodes: Sequence[vtkMRMLMarkupsLineNode]
-    ) -> None:
-        """Show a volume's needles; the needle selected stays selected if it is among them."""
-        self.volume = volume
-        selected = self.selected_node()
-        rows = sorted(
-            ((needle_from_node(node), node) for node in nodes),
-            key=lambda row: doubtful_first(row[0]),
-        )
-        self.nodes = [node for _needle, node in rows]
-        self._filling = True
-        self._widget.setRowCount(len(rows))
-        for row, (needle, node) in enumerate(rows):
-            self._fill_row(row, needle, node)
-        self._widget.resizeRowsToContents()
-        self._widget.clearSelection()
-        if selected in self.nodes:
-            self._widget.selectRow(self.nodes.index(selected))
-        self._filling = False
+    @property
+    def uids(self) -> list[str]:
+        """The needles, row by row."""
+        return [record.uid for record in self._rows]
 
-    def selected_node(self) -> vtkMRMLMarkupsLineNode | None:
-        """Return the selected needle's node."""
+    @property
+    def selected(self) -> NeedleRecord | None:
+        """The needle of the selected row."""
+        row = self._widget.currentRow()
         items = self._widget.selectedItems()
-        return self.nodes[items[0].row()] if items else None
+        return self._rows[row] if items and 0 <= row < len(self._rows) else None
+
+    def fill(self, implant: Implant) -> None:
+        """Show an implant; known needles keep their rows, the selected one stays selected."""
+        selected = self.selected
+        place = {uid: row for row, uid in enumerate(self.uids)}
+        if any(record.uid in place for record in implant.needles):
+            # New needles on top, where they are seen.
+            rows = sorted(implant.needles, key=lambda record: place.get(record.uid, -1))
+        else:
+            rows = self._in_order(implant.needles)
+        self._show(rows, selected and selected.uid)
+
+    def sort(self) -> None:
+        """Order the rows anew."""
+        selected = self.selected
+        self._show(self._in_order(self._rows), selected and selected.uid)
+
+    def show_ends(self, record: NeedleRecord) -> None:
+        """Show the length and angle of a needle that is being dragged."""
+        row = self.uids.index(record.uid)
+        for column in (LENGTH, ANGLE):
+            self._widget.item(row, column).setText(cell_text(record, column))
+
+    def select(self, uid: str | None, silently: bool = False) -> None:
+        """Select a needle's row; silently, nobody is told."""
+        self._silent = silently
+        if uid in self.uids:
+            self._widget.setCurrentCell(self.uids.index(uid), NEEDLE)
+        else:
+            self._widget.clearSelection()
+        self._silent = False
+
+    def step(self, by: int) -> None:
+        """Select the row ``by`` rows further down, staying in the table."""
+        if self._rows:
+            row = self._widget.currentRow() if self.selected else (-1 if by > 0 else 0)
+            row = min(max(row + by, 0), len(self._rows) - 1)
+            self._widget.setCurrentCell(row, NEEDLE)
 
     def _make_columns(self) -> None:
         widget = self._widget
-        widget.setColumnCount(4)
-        widget.setHorizontalHeaderLabels([_("Needle"), _("Length"), _("Confidence"), _("To check")])
-        widget.horizontalHeaderItem(LENGTH).setToolTip(
-            _("From the tip to the centre of the hub, mm")
-        )
-        widget.horizontalHeaderItem(CONFIDENCE).setToolTip(
-            _("Estimated probability that both ends are right")
-        )
+        widget.setColumnCount(len(HEADERS))
+        widget.setHorizontalHeaderLabels([title for title, _tip in HEADERS])
         header = widget.horizontalHeader()
-        for column in (NEEDLE, LENGTH, CONFIDENCE):
-            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        for column, (_title, tip) in enumerate(HEADERS):
+            widget.horizontalHeaderItem(column).setToolTip(tip)
+            header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
+        for column, width_px in WIDTHS_PX.items():
+            widget.setColumnWidth(column, width_px)
         header.setSectionResizeMode(DOUBTS, qt.QHeaderView.Stretch)
+        header.setSortIndicatorShown(True)
+        self._show_order()
 
-    def _fill_row(self, row: int, needle: Needle, node: vtkMRMLMarkupsLineNode) -> None:
-        texts = {
-            NEEDLE: needle.id,
-            LENGTH: f"{needle.length_mm:.1f} mm",
-            CONFIDENCE: UNKNOWN
-            if needle.confidence is None
-            else f"{100 * needle.confidence:.0f} %",
-            DOUBTS: "\n".join(needle.doubts),
-        }
-        for column, text in texts.items():
-            item = qt.QTableWidgetItem(text)
-            item.setToolTip("\n".join(needle.doubts))
-            if column in (LENGTH, CONFIDENCE):
+    def _show(self, rows: Sequence[NeedleRecord], selected_uid: str | None) -> None:
+        self._silent = True
+        widget, shown = self._widget, self._rows
+        self._rows = list(rows)
+        widget.setRowCount(len(rows))
+        for row, record in enumerate(rows):
+            if row >= len(shown) or shown[row] != record:
+                self._fill_row(row, record)
+                widget.resizeRowToContents(row)
+        if selected_uid in self.uids:
+            widget.setCurrentCell(self.uids.index(selected_uid), NEEDLE)
+        else:
+            widget.clearSelection()
+        self._silent = False
+
+    def _fill_row(self, row: int, record: NeedleRecord) -> None:
+        for column in range(len(HEADERS)):
+            item = qt.QTableWidgetItem(cell_text(record, column))
+            item.setToolTip(record.log.in_words() if column == STATE else "\n".join(record.doubts))
+            if column not in (NEEDLE, DOUBTS):
                 item.setTextAlignment(qt.Qt.AlignCenter)
-            if needle.doubts:
+            if column in self._on_box:
+                item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+                is_on = record.visible if column == SHOWN else not record.editable
+                item.setCheckState(qt.Qt.Checked if is_on else qt.Qt.Unchecked)
+            if record.is_doubt_open:
                 item.setBackground(qt.QBrush(qt.QColor(*DOUBTFUL_BACKGROUND)))
+            elif record.state is ReviewState.accepted:
+                item.setBackground(qt.QBrush(qt.QColor(*ACCEPTED_BACKGROUND)))
+            elif record.state is ReviewState.rejected:
+                item.setForeground(qt.QBrush(qt.QColor(*REJECTED_TEXT)))
             self._widget.setItem(row, column, item)
-        colour = node.GetDisplayNode().GetSelectedColor()
-        swatch = qt.QColor(*(round(255 * channel) for channel in colour))
+        swatch = qt.QColor(*(round(255 * channel) for channel in record.colour))
         self._widget.item(row, NEEDLE).setData(qt.Qt.DecorationRole, swatch)
 
+    def _in_order(self, records: Sequence[NeedleRecord]) -> list[NeedleRecord]:
+        by_doubt = sorted(records, key=doubtful_first)
+        key = SORT_KEYS[self._sorted_by]
+        return sorted(by_doubt, key=key, reverse=self._is_descending)
+
+    def _show_order(self) -> None:
+        order = qt.Qt.DescendingOrder if self._is_descending else qt.Qt.AscendingOrder
+        self._widget.horizontalHeader().setSortIndicator(self._sorted_by, order)
+
+    def _on_header_clicked(self, column: int) -> None:
+        is_again = column == self._sorted_by
+        self._is_descending = is_again and not self._is_descending
+        self._sorted_by = column
+        self._show_order()
+        self.sort()
+
     def _on_selection_changed(self) -> None:
-        node = self.selected_node()
-        if node is not None and not self._filling:
-            self._on_select(node)
+        if not self._silent and self.selected is not None:
+            self._on_select(self.selected)
+
+    def _on_cell_clicked(self, row: int, column: int) -> None:
+        if column in self._on_box:
+            self._on_box[column](self._rows[row])
+
+
+def cell_text(record: NeedleRecord, column: int) -> str:
+    """Return what a cell says."""
+    return CELL_TEXTS[column](record)
 
 
 def confidence_text(confidence: float | None) -> str:
@@ -112,7 +200,30 @@ def confidence_text(confidence: float | None) -> str:
     return UNKNOWN if confidence is None else f"{100 * confidence:.0f} %"
 
 
-def doubtful_first(needle: Needle) -> tuple[bool, float, str]:
-    """Return a sort key: needles with doubts, then by confidence (lowest first), then by number."""
-    confidence = 1.0 if needle.confidence is None else needle.confidence
-    return (not needle.doubts, confidence, needle.id)
+def doubtful_first(record: NeedleRecord) -> tuple[bool, bool, float, str]:
+    """Return a sort key: open doubts, then other doubts, then the less sure ones, then numbers."""
+    confidence = 1.0 if record.confidence is None else record.confidence
+    return (not record.is_doubt_open, not record.doubts, confidence, record.id)
+
+
+CELL_TEXTS: dict[int, Callable[[NeedleRecord], str]] = {
+    NEEDLE: lambda record: record.id,
+    LENGTH: lambda record: f"{record.needle.length_mm:.1f}",
+    ANGLE: lambda record: f"{angle_to_axial_deg(record.needle):.0f}°",
+    CONFIDENCE: lambda record: confidence_text(record.confidence),
+    STATE: lambda record: STATES[record.state],
+    SHOWN: lambda record: "",
+    LOCKED: lambda record: "",
+    DOUBTS: lambda record: "\n".join(record.doubts),
+}
+
+SORT_KEYS: dict[int, Callable[[NeedleRecord], object]] = {
+    NEEDLE: lambda record: record.id,
+    LENGTH: lambda record: record.needle.length_mm,
+    ANGLE: lambda record: angle_to_axial_deg(record.needle),
+    CONFIDENCE: lambda record: 2.0 if record.confidence is None else record.confidence,
+    STATE: lambda record: list(STATES).index(record.state),
+    SHOWN: lambda record: record.visible,
+    LOCKED: lambda record: not record.editable,
+    DOUBTS: doubtful_first,
+}

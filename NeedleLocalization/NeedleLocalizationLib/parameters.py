@@ -8,6 +8,7 @@ from slicer import vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
 from needle_backend.core.needles import LocateOptions
+from needle_backend.core.quality import QualityLimits
 
 AUTOMATIC_COUNT = 0
 """The needle count that means: estimate it."""
@@ -25,6 +26,7 @@ class NeedleLocalizationParameters:
     )
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = LocateOptions.device
     numbers_visible: bool = True
+    ends_visible: bool = False
 
 
 def locate_options(parameters: NeedleLocalizationParameters) -> LocateOptions:
@@ -35,4 +37,14 @@ def locate_options(parameters: NeedleLocalizationParameters) -> LocateOptions:
         length_mm=parameters.length_mm,
         length_tolerance_mm=parameters.length_tolerance_mm,
         device=parameters.device,
+    )
+
+
+def quality_limits(parameters: NeedleLocalizationParameters) -> QualityLimits:
+    """Return what needles are held against."""
+    options = locate_options(parameters)
+    return QualityLimits(
+        count=options.count,
+        length_mm=options.length_mm,
+        length_tolerance_mm=options.length_tolerance_mm,
     )

@@ -84,7 +84,7 @@ class NeedleLocalizationTest(ScriptedLoadableModuleTest):
         self.assertEqual([node.GetName() for node in nodes], ["N01", "N02"])
         labels = [nodes[0].GetNthControlPointLabel(i) for i in range(2)]
         self.assertEqual(labels, ["T", "H"])
-        self.assertTrue(all(node.GetLocked() for node in nodes))
+        self.assertTrue(all(node.GetNthControlPointLocked(0) for node in nodes))
         self.delayDisplay("Needles found are lines in the scene")
 
     def test_a_run_in_the_background_ends_with_its_result(self) -> None:

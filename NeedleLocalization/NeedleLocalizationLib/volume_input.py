@@ -17,6 +17,23 @@ LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
+class VolumeMark:
+    """What tells whether a volume node still is what it was: its voxels' time, and its place."""
+
+    image_time: int
+    ijk_to_lps: np.ndarray
+
+    def still_describes(self, node: vtkMRMLScalarVolumeNode) -> bool:
+        """Tell whether the node's voxels and place are those of the mark."""
+        image = node.GetImageData()
+        return (
+            image is not None
+            and image.GetMTime() == self.image_time
+            and np.array_equal(ijk_to_lps(node), self.ijk_to_lps)
+        )
+
+
+@dataclass(frozen=True)
 class VolumeInput:
     """What is copied from a volume node before work starts, so that later changes do not reach it.
 
@@ -24,18 +41,15 @@ class VolumeInput:
     ----------
     array_kji
         A copy of the voxels, [slice, row, column].
-    ijk_to_lps
-        4 x 4, parent transforms included.
+    mark
+        Where they lie, parent transforms included, and when they were copied.
     name
         The node's name.
-    image_time
-        The image data's modification time when it was copied.
     """
 
     array_kji: np.ndarray
-    ijk_to_lps: np.ndarray
+    mark: VolumeMark
     name: str
-    image_time: int
 
     @classmethod
     def from_node(cls, node: vtkMRMLScalarVolumeNode | None) -> VolumeInput:
@@ -59,23 +73,13 @@ class VolumeInput:
             )
         return cls(
             array_kji=slicer.util.arrayFromVolume(node).copy(),
-            ijk_to_lps=ijk_to_lps(node),
+            mark=VolumeMark(image.GetMTime(), ijk_to_lps(node)),
             name=node.GetName(),
-            image_time=image.GetMTime(),
         )
 
     def to_volume(self) -> Volume:
         """Return the backend's volume; touches no node, so it may run in any thread."""
-        return volume_from_array(self.array_kji, self.ijk_to_lps, self.name)
-
-    def still_describes(self, node: vtkMRMLScalarVolumeNode) -> bool:
-        """Tell whether the node's voxels and place are those that were copied."""
-        image = node.GetImageData()
-        return (
-            image is not None
-            and image.GetMTime() == self.image_time
-            and np.array_equal(ijk_to_lps(node), self.ijk_to_lps)
-        )
+        return volume_from_array(self.array_kji, self.mark.ijk_to_lps, self.name)
 
 
 def first_volume() -> vtkMRMLScalarVolumeNode | None:

@@ -9,7 +9,7 @@ import pytest
 import slicer
 
 from needle_backend.core.markups import read_markups, write_markups
-from needle_backend.core.needles import LocateOptions, Needle
+from needle_backend.core.needles import LocateOptions, LocateResult, Needle, NeedleCount
 from slicer_harness.scene_files import load_mrb, save_mrb
 
 NEEDLES = (
@@ -35,7 +35,13 @@ def volume_node(scene, lib):
 
 @pytest.fixture
 def nodes(volume_node, lib):
-    return lib[0].add_needles(volume_node, NEEDLES)
+    return draw(lib, volume_node, NEEDLES)
+
+
+def draw(lib, volume_node, needles):
+    found = LocateResult(tuple(needles), NeedleCount(len(needles), estimated=True))
+    lib[0].write_implant(volume_node, lib[0].implant_of_result(volume_node, found))
+    return lib[0].needle_nodes_of(volume_node)
 
 
 def hierarchy():
@@ -61,7 +67,7 @@ def test_a_needle_reads_back_from_its_node_as_it_was(nodes, lib):
 
 
 def test_a_drawn_needle_cannot_be_dragged_nor_does_it_show_its_length(nodes):
-    assert all(node.GetLocked() for node in nodes)
+    assert all(node.GetNthControlPointLocked(i) for node in nodes for i in range(2))
     assert not any(node.GetMeasurement("length").GetEnabled() for node in nodes)
 
 
@@ -81,14 +87,17 @@ def test_needles_lie_in_a_folder_beside_their_volume(volume_node, nodes):
 
 
 def test_removing_needles_leaves_nothing_of_them(scene, volume_node, lib):
+    from NeedleLocalizationLib.implant import Implant
+
     before = scene.GetNumberOfNodes()
-    lib[0].remove_needles(lib[0].add_needles(volume_node, NEEDLES))
+    draw(lib, volume_node, NEEDLES)
+    lib[0].write_implant(volume_node, Implant())
     assert scene.GetNumberOfNodes() == before
     assert not hierarchy().GetItemByName("CT needles")
 
 
 def test_no_needles_leave_no_empty_folder(volume_node, lib):
-    assert lib[0].add_needles(volume_node, ()) == []
+    assert draw(lib, volume_node, ()) == []
     assert not hierarchy().GetItemByName("CT needles")
 
 
@@ -96,16 +105,16 @@ def test_when_one_needle_cannot_be_drawn_none_is(scene, volume_node, lib):
     before = scene.GetNumberOfNodes()
     unusable = Needle(("left", 0.0, 0.0), (0.0, 0.0, 0.0), id="N02")
     with pytest.raises((TypeError, ValueError)):
-        lib[0].add_needles(volume_node, [NEEDLES[0], unusable])
+        draw(lib, volume_node, [NEEDLES[0], unusable])
     assert scene.GetNumberOfNodes() == before
     assert not hierarchy().GetItemByName("CT needles")
 
 
 def test_needles_found_under_a_transform_lie_where_the_volume_is_seen(volume_node, lib):
-    needle_nodes, self_test = lib
+    needle_nodes, _self_test = lib
     moved = linear_transform([[0, -1, 0, 30], [1, 0, 0, -20], [0, 0, 1, 7], [0, 0, 0, 1]])
     volume_node.SetAndObserveTransformNodeID(moved.GetID())
-    nodes = needle_nodes.add_needles(volume_node, NEEDLES)
+    nodes = draw(lib, volume_node, NEEDLES)
     world = [needle_nodes.needle_from_node(node) for node in nodes]
     for found, drawn in zip(NEEDLES, world, strict=True):
         np.testing.assert_allclose(drawn.tip_lps, found.tip_lps, atol=1e-9)
@@ -115,7 +124,7 @@ def test_needles_found_under_a_transform_lie_where_the_volume_is_seen(volume_nod
 def test_needles_follow_their_volume_when_it_is_moved(volume_node, lib):
     transform = linear_transform(np.eye(4))
     volume_node.SetAndObserveTransformNodeID(transform.GetID())
-    (node, _) = lib[0].add_needles(volume_node, NEEDLES)
+    (node, _) = draw(lib, volume_node, NEEDLES)
     shift = np.eye(4)
     shift[:3, 3] = 10, 20, 30
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(shift))
@@ -129,7 +138,7 @@ def test_a_scene_file_keeps_all_that_is_known_of_a_needle(scene, nodes, lib, tmp
     (volume_node,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     loaded = lib[0].needle_nodes_of(volume_node)
     assert tuple(lib[0].needle_from_node(node) for node in loaded) == NEEDLES
-    assert all(node.GetLocked() for node in loaded)
+    assert all(node.GetNthControlPointLocked(i) for node in loaded for i in range(2))
     folder = hierarchy().GetItemParent(hierarchy().GetItemByDataNode(loaded[0]))
     assert hierarchy().GetItemName(folder) == "CT needles"
 
@@ -150,7 +159,8 @@ def test_slicer_opens_the_backends_file_as_one_line_per_needle(scene, tmp_path):
 
 
 def test_selecting_a_needle_centres_every_slice_view_on_its_tip(scene, nodes, needle_localization):
-    from NeedleLocalizationLib.needle_display import jump_to_tip
+    from NeedleLocalizationLib.needle_nodes import world_ends_ras
+    from NeedleLocalizationLib.slice_views import jump_to
 
     slices = []
     for name in ("Red", "Yellow"):
@@ -159,7 +169,7 @@ def test_selecting_a_needle_centres_every_slice_view_on_its_tip(scene, nodes, ne
         slice_node.SetName(name)
         slice_node.SetLayoutName(name)
         slices.append(scene.AddNode(slice_node))
-    jump_to_tip(nodes[1])
+    jump_to(world_ends_ras(nodes[1])[0])
     for slice_node in slices:
         centre = [slice_node.GetSliceToRAS().GetElement(i, 3) for i in range(3)]
         np.testing.assert_allclose(centre, (-9.0, 0.0, 1.0), atol=1e-6)

@@ -63,7 +63,7 @@ def test_a_linear_transform_above_the_volume_counts(volume_input, add_volume, sc
     shift[:3, 3] = 100, 200, 300
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(shift))
     node.SetAndObserveTransformNodeID(transform.GetID())
-    ijk_to_lps = volume_input.VolumeInput.from_node(node).ijk_to_lps
+    ijk_to_lps = volume_input.VolumeInput.from_node(node).mark.ijk_to_lps
     np.testing.assert_allclose((ijk_to_lps @ (0, 0, 0, 1))[:3], (-100, -200, 300))
 
 
@@ -93,17 +93,17 @@ def test_no_volume_and_an_empty_volume_are_refused(volume_input, scene):
 def test_later_changes_to_the_node_do_not_reach_the_copy_but_are_noticed(volume_input, add_volume):
     node = add_volume(marked_array((3, 4, 5)), np.eye(4))
     copied = volume_input.VolumeInput.from_node(node)
-    assert copied.still_describes(node)
+    assert copied.mark.still_describes(node)
     slicer.util.updateVolumeFromArray(node, np.zeros((8, 10, 12), np.int16))
     assert copied.array_kji.max() == 3000
-    assert not copied.still_describes(node)
+    assert not copied.mark.still_describes(node)
 
 
 def test_moving_the_volume_is_noticed(volume_input, add_volume):
     node = add_volume(marked_array((3, 4, 5)), np.eye(4))
     copied = volume_input.VolumeInput.from_node(node)
     node.SetOrigin(1, 0, 0)
-    assert not copied.still_describes(node)
+    assert not copied.mark.still_describes(node)
 
 
 def test_a_labelmap_is_not_offered_first(volume_input, add_volume):

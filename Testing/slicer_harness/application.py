@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import slicer
+import vtk
 from PySide6 import QtCore, QtWidgets
 
 from slicer_harness.pythonqt import cpp_class
@@ -90,6 +91,8 @@ def start_logics(scene: Any) -> tuple[Any, SimpleNamespace]:
     colors = application_logic.GetColorLogic()
     colors.SetMRMLScene(scene)
     colors.AddDefaultColorNodes()  # display nodes refer to them
+    application_logic.SetSliceLogics(vtk.vtkCollection())
+    application_logic.SetViewLogics(vtk.vtkCollection())
     modules = SimpleNamespace()
     for name, logic_class in (
         ("Markups", slicer.vtkSlicerMarkupsLogic),

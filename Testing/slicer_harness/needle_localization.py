@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import qt
 import slicer
 
 from needle_backend.core.needles import LocateOptions, LocateResult, Needle, NeedleCount
@@ -94,6 +97,10 @@ class QuickLocalizer:
     ) -> LocateResult:
         return self.result
 
+    def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
+        """Tell that every line is a needle as surely as its tip is far to the left."""
+        return lines_lps[:, 0, 0]
+
 
 def lines() -> list[Any]:
     """Return the line markups in the scene."""
@@ -118,3 +125,51 @@ def save_picture(panel: Any, path: Path) -> None:
     colours = {image.pixel(x, y) for x in range(0, 440, 3) for y in range(0, 760, 3)}
     assert len(colours) > 20
     assert image.save(str(path))
+
+
+def row_of(panel: Any, number: str) -> int:
+    """Return the row of a needle."""
+    return [row[0] for row in cells(panel)].index(number)
+
+
+def select(panel: Any, number: str) -> Any:
+    """Select a needle's row as a user does, and return its line."""
+    panel.ui.needleTable.setCurrentCell(row_of(panel, number), 0)
+    return slicer.util.getNode(number)
+
+
+def assert_scene_and_table_agree(panel: Any) -> None:
+    """Compare each row with its line in the scene, and the history with both."""
+    from NeedleLocalizationLib.needle_nodes import VOLUME_REFERENCE, read_implant
+    from NeedleLocalizationLib.needle_table import LOCKED, SHOWN
+
+    slicer.app.processEvents()
+    volume_node = panel.ui.volumeSelector.currentNode()
+    lines_of_volume = {
+        line.GetName(): line
+        for line in lines()
+        if volume_node and line.GetNodeReferenceID(VOLUME_REFERENCE) == volume_node.GetID()
+    }
+    table = panel.ui.needleTable
+    assert {row[0] for row in cells(panel)} == set(lines_of_volume)
+    assert table.rowCount == len(lines_of_volume)
+    for row, texts in enumerate(cells(panel)):
+        line = lines_of_volume[texts[0]]
+        log = json.loads(line.GetAttribute("NeedleGuide.log"))
+        is_locked = all(line.GetNthControlPointLocked(i) for i in range(2)) or line.GetLocked()
+        assert texts[1] == f"{line.GetLineLengthWorld():.1f}"
+        assert texts[4] == (log[-1]["state"] if log else "found")
+        assert texts[7] == "\n".join(json.loads(line.GetAttribute("NeedleGuide.doubts")))
+        assert is_checked(table.item(row, SHOWN)) == bool(line.GetDisplayNode().GetVisibility())
+        assert is_checked(table.item(row, LOCKED)) == is_locked
+    review = panel._review._review
+    assert (review is None) == (volume_node is None)
+    if review is not None:
+        assert review.implant == read_implant(volume_node)
+    names = {node.GetName() for node in panel._review._observer._tags}
+    assert names == set(lines_of_volume)
+
+
+def is_checked(item: Any) -> bool:
+    """Tell whether a cell's box is ticked."""
+    return item.checkState() == qt.Qt.Checked

@@ -1,0 +1,330 @@
+"""The needles of the chosen volume in the panel: reviewed, edited, accepted, undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import qt
+import slicer
+from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+
+from needle_backend.core.needles import LocateResult, Point
+from needle_backend.core.quality import QualityLimits
+from NeedleLocalizationLib.end_nodes import TIPS, show_lone_ends
+from NeedleLocalizationLib.implant import Implant, NeedleRecord
+from NeedleLocalizationLib.localization_run import LocalizationRun
+from NeedleLocalizationLib.logic import NeedleLocalizationLogic
+from NeedleLocalizationLib.needle_display import highlight, show_numbers
+from NeedleLocalizationLib.needle_nodes import (
+    UID_ATTRIBUTE,
+    implant_of_result,
+    needle_node,
+    needle_nodes_of,
+    read_record,
+    world_ends_ras,
+)
+from NeedleLocalizationLib.needle_observer import NeedleObserver
+from NeedleLocalizationLib.needle_table import NeedleTable
+from NeedleLocalizationLib.needle_views import NeedleViews
+from NeedleLocalizationLib.pairing_panel import PairingPanel
+from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, quality_limits
+from NeedleLocalizationLib.placing import NeedlePlacing
+from NeedleLocalizationLib.rescoring import Rescoring
+from NeedleLocalizationLib.review import Review
+from NeedleLocalizationLib.shortcuts import Shortcuts
+from NeedleLocalizationLib.slice_views import jump_to
+from NeedleLocalizationLib.summary import open_questions, summary_text
+
+
+class ReviewPanel:
+    """Carries out what the user does to needles, and shows what became of them.
+
+    Parameters
+    ----------
+    ui
+        The panel's widgets by name.
+    say
+        Shows a line of status.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        logic: NeedleLocalizationLogic,
+        parameters: NeedleLocalizationParameters,
+        say: Callable[[str], None],
+    ) -> None:
+        self._ui = ui
+        self._parameters = parameters
+        self._say = say
+        self._reviews: dict[str, Review] = {}
+        self._review: Review | None = None
+        self.table = NeedleTable(ui.needleTable, self._on_select, self._on_show, self._on_lock)
+        self._views = NeedleViews(ui)
+        self._pairing = PairingPanel(ui, self._on_choose_end, self._on_pair)
+        self._observer = NeedleObserver(self._on_changed, self._on_dragged, self._on_clicked)
+        self._placing = NeedlePlacing(self._on_placed, self._show_buttons)
+        self._rescoring = Rescoring(logic.scoring_backend, self._on_scored, say)
+        self._shortcuts = Shortcuts(self._connect_buttons())
+        # Many events come at once; what they changed is looked at once, when they are through.
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._take_over)
+
+    # What the module tells
+
+    @property
+    def volume_node(self) -> vtkMRMLScalarVolumeNode | None:
+        """The volume whose needles are shown."""
+        return self._review and self._review.volume_node
+
+    def show_volume(self, volume_node: vtkMRMLScalarVolumeNode | None) -> None:
+        """Show a volume's needles; where they were shown before, what was done can be undone."""
+        self._placing.cancel()
+        self._views.follow(None)
+        self._review = volume_node and self._review_of(volume_node)
+        self._take_over()
+
+    def take_run(self, run: LocalizationRun, result: LocateResult) -> None:
+        """Put the needles that a run found in place of those its volume had."""
+        self._rescoring.volume_was_sent(run.job, run.volume_input.mark)
+        review = self._review_of(run.volume_node)
+        review.act(_("find needles"), implant_of_result(run.volume_node, result))
+        self._refresh()
+
+    def show_looks(self) -> None:
+        """Show or hide what the user chose to see."""
+        nodes = needle_nodes_of(self.volume_node)
+        show_numbers(nodes, self._parameters.numbers_visible)
+        show_lone_ends(self.volume_node, self._parameters.ends_visible)
+
+    def enter(self, window: qt.QWidget) -> None:
+        """Let keys work, and look at what changed meanwhile."""
+        self._shortcuts.enable(window)
+        self._timer.start()
+
+    def exit(self) -> None:
+        """Leave keys and mouse to others."""
+        self._shortcuts.disable()
+        self._placing.cancel()
+
+    def look_again(self) -> None:
+        """See soon whether needles have come or gone."""
+        self._timer.start()
+
+    def forget(self) -> None:
+        """Forget all needles: the scene was closed or another one loaded into it."""
+        self._placing.cancel()
+        self._observer.stop()
+        self._views.forget()
+        self._reviews.clear()
+        self._review = None
+
+    def close(self) -> None:
+        """Observe and do nothing any more."""
+        self.exit()
+        self._timer.stop()
+        self._views.turn_back()
+        self.forget()
+
+    # Buttons and keys
+
+    def _connect_buttons(self) -> dict[str, Callable[[], None]]:
+        """Connect each button, and return what its key does."""
+        keys: dict[str, Callable[[], None]] = {}
+        for name, key, action in (
+            ("previous", "P", lambda: self.table.step(-1)),
+            ("next", "N", lambda: self.table.step(1)),
+            ("accept", "A", self._accept),
+            ("reject", "R", self._reject),
+            ("acceptAll", None, self._accept_all),
+            ("add", "Insert", self._add),
+            ("edit", "E", self._edit),
+            ("swap", None, self._swap),
+            ("delete", "Delete", self._delete),
+            ("renumber", None, self._renumber),
+            ("undo", "Ctrl+Z", self._undo),
+            ("redo", "Ctrl+Shift+Z", self._redo),
+        ):
+            getattr(self._ui, f"{name}Button").connect("clicked(bool)", action)
+            if key is not None:
+                keys[key] = action
+        return {**keys, "L": self._views.toggle_along}
+
+    def _accept(self) -> None:
+        if record := self.table.selected:
+            self._do(_("accept"), record, self._review.implant.accepted([record.uid]))
+            self.table.step(1)
+
+    def _reject(self) -> None:
+        if record := self.table.selected:
+            self._do(_("reject"), record, self._review.implant.rejected([record.uid]))
+            self.table.step(1)
+
+    def _accept_all(self) -> None:
+        if self._review is None:
+            return
+        undecided, questionable, question = open_questions(self._review.implant, self._limits())
+        if questionable and not self._user_accepts(question):
+            undecided = [uid for uid in undecided if uid not in questionable]
+        self._act(_("accept all"), self._review.implant.accepted(undecided))
+
+    def _user_accepts(self, question: str) -> bool:
+        return not slicer.app.testingEnabled() and slicer.util.confirmYesNoDisplay(
+            question, windowTitle=_("Needle Localization")
+        )
+
+    def _add(self) -> None:
+        if self._review is None:
+            return
+        if self._placing.is_active:
+            self._placing.cancel()
+        else:
+            self._placing.start(self._review.volume_node)
+            self._say(_("Click the needle's tip in a view, then the centre of its hub."))
+        self._show_buttons()
+
+    def _edit(self) -> None:
+        if record := self.table.selected:
+            self._on_lock(record)
+
+    def _swap(self) -> None:
+        if record := self.table.selected:
+            implant = self._review.implant.swapped(record.uid)
+            self._do(_("swap the ends of"), record, implant, placed=record.uid)
+
+    def _delete(self) -> None:
+        if record := self.table.selected:
+            self._do(_("delete"), record, self._review.implant.without(record.uid))
+
+    def _renumber(self) -> None:
+        if self._review is not None:
+            self._act(_("renumber"), self._review.implant.renumbered())
+
+    def _undo(self) -> None:
+        if self._review is not None and (what := self._review.undo()):
+            self._say(_("Undone: {what}.").format(what=what))
+            self._refresh()
+
+    def _redo(self) -> None:
+        if self._review is not None and (what := self._review.redo()):
+            self._say(_("Done again: {what}.").format(what=what))
+            self._refresh()
+
+    # The table, the views, and the ends without a partner
+
+    def _on_select(self, record: NeedleRecord) -> None:
+        node = needle_node(self.volume_node, record.uid)
+        if node is not None:
+            self._views.jump(world_ends_ras(node))
+        self._show_selection()
+
+    def _on_show(self, record: NeedleRecord) -> None:
+        what = _("hide") if record.visible else _("show")
+        self._do(what, record, self._review.implant.shown(record.uid, not record.visible))
+
+    def _on_lock(self, record: NeedleRecord) -> None:
+        what = _("lock") if record.editable else _("unlock")
+        uid = None if record.editable else record.uid
+        self._do(what, record, self._review.implant.unlocked(uid))
+
+    def _on_clicked(self, node: vtkMRMLMarkupsLineNode) -> None:
+        self.table.select(node.GetAttribute(UID_ATTRIBUTE), silently=True)
+        self._views.follow(world_ends_ras(node))
+        self._show_selection()
+
+    def _on_dragged(self, node: vtkMRMLMarkupsLineNode) -> None:
+        self.table.show_ends(read_record(node))
+
+    def _on_placed(self, tip_ras: Point, handle_ras: Point) -> None:
+        if self._review is not None:
+            implant, uid = self._review.implant.with_needle(tip_ras, handle_ras)
+            self._do(_("add"), implant[uid], implant, placed=uid)
+
+    def _on_choose_end(self, kind: str, place: int) -> None:
+        implant = self._review.implant
+        points = implant.lone_tips_ras if kind == TIPS else implant.lone_handles_ras
+        jump_to(points[place])
+
+    def _on_pair(self, tip: int, handle: int) -> None:
+        implant, uid = self._review.implant.paired(tip, handle)
+        self._do(_("pair the ends of"), implant[uid], implant, placed=uid)
+
+    # Doing, and showing what was done
+
+    def _do(self, what: str, record: NeedleRecord, implant: Implant, placed: str = "") -> None:
+        """Act on one needle; ``placed`` is the needle to judge anew."""
+        self._act(f"{what} {record.id}", implant, [placed] if placed else [])
+        if placed:
+            self.table.select(placed)
+
+    def _act(self, what: str, implant: Implant, placed: Iterable[str] = ()) -> None:
+        self._review.act(what, implant, placed)
+        self._refresh()
+        for uid in placed:
+            self._rescoring.ask(self._review, uid)
+
+    def _on_changed(self) -> None:
+        self._timer.start()
+
+    def _take_over(self) -> None:
+        if self._observer.is_dragging or slicer.mrmlScene.IsBatchProcessing():
+            return
+        moved = self._review.notice() if self._review else []
+        self._refresh()
+        for uid in moved:
+            self._rescoring.ask(self._review, uid)
+
+    def _on_scored(self, review: Review) -> None:
+        if review is self._review:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        implant = self._review.implant if self._review else Implant()
+        self.table.fill(implant)
+        self._pairing.fill(implant)
+        self._observer.watch(needle_nodes_of(self.volume_node))
+        self._ui.summaryLabel.text = summary_text(implant, self._limits())
+        node = self._selected_node()
+        self._views.follow(None if node is None else world_ends_ras(node))
+        self.show_looks()
+        self._show_selection()
+
+    def _show_selection(self) -> None:
+        node = self._selected_node()
+        highlight(needle_nodes_of(self.volume_node), node)
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        ui, record = self._ui, self.table.selected
+        history = self._review and self._review.history
+        undo, redo = (
+            history and history.what_undo_takes_back,
+            history and history.what_redo_repeats,
+        )
+        for name in ("accept", "reject", "edit", "swap", "delete"):
+            getattr(ui, f"{name}Button").enabled = record is not None
+        for name in ("previous", "next", "acceptAll", "renumber"):
+            getattr(ui, f"{name}Button").enabled = bool(self.table.uids)
+        ui.editButton.text = _("Lock") if record and record.editable else _("Edit")
+        ui.addButton.enabled = self._review is not None
+        ui.addButton.text = _("Stop adding") if self._placing.is_active else _("Add")
+        ui.undoButton.enabled, ui.redoButton.enabled = bool(undo), bool(redo)
+        ui.undoButton.toolTip = _("Undo: {what} (Ctrl+Z)").format(what=undo or "–")
+        ui.redoButton.toolTip = _("Redo: {what} (Ctrl+Shift+Z)").format(what=redo or "–")
+
+    def _selected_node(self) -> vtkMRMLMarkupsLineNode | None:
+        record = self.table.selected
+        return record and needle_node(self.volume_node, record.uid)
+
+    def _review_of(self, volume_node: vtkMRMLScalarVolumeNode) -> Review:
+        review = self._reviews.get(volume_node.GetID())
+        if review is None or review.volume_node is not volume_node:
+            review = self._reviews[volume_node.GetID()] = Review(volume_node)
+        return review
+
+    def _limits(self) -> QualityLimits:
+        return quality_limits(self._parameters)
