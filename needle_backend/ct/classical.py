@@ -26,7 +26,7 @@ from needle_backend.core.needles import (
 from needle_backend.core.progress import CancelToken, Progress
 from needle_backend.core.volume import Volume
 
-METAL_HU = 180.0
+METAL_HU = 150.0
 """Top-hat above which a voxel may be a shaft."""
 BRIGHT_HU = 600.0
 """Brighter metal than this does not pull harder at a fitted line."""
@@ -46,17 +46,15 @@ REACH_MM = 1.4
 """Points this near to a line, measured in a slice, lie on it."""
 REACH_SLICES = 0.6
 """And this many slices, since a shaft shows on two slices at once."""
-CONE_DEG = 7.0
+CONE_DEG = 5.0
 """In its slice, a needle leaves its hub within this angle of the blob's long axis."""
-TILT_DEG = 25.0
+TILT_DEG = 20.0
 """Through the slices, likewise: one blob does not tell its tilt."""
-TRIALS = 300
+TRIALS = 150
 PIECE_MM = 2.0
 """Pieces of a line that either show metal or do not."""
 GAP_COST = 2.5
-"""What a piece without metal costs; one with metal counts 1."""
-LEAST_COVERED = 0.35
-"""Share of its length that a needle shows metal, each gap deducted."""
+"""What a piece without metal costs; one with metal counts 1. A line with a sum below 0 is none."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +250,7 @@ def _best_line(hub: _Blob, metal: _Metal, options: LocateOptions) -> _Line | Non
     for _ in range(2):
         if best is not None:
             best = _followed(*_fitted(best, hub, near), near, options)
-    if best is None or best.score < LEAST_COVERED * best.length_mm / PIECE_MM:
+    if best is None or best.score < 0:
         return None
     return _Line(best.origin, best.direction, best.length_mm, best.score, places[best.on_line])
 
