@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from ct.untrained import write_untrained_weights
 
 from needle_backend.core.device import DeviceChoice
 from needle_backend.core.errors import Cancelled
@@ -13,19 +14,12 @@ from needle_backend.core.progress import CancelToken, no_progress
 from needle_backend.core.volume import Volume
 from needle_backend.ct import localize
 from needle_backend.ct.localize import InProcessLocalizer
-from needle_backend.ct.network import NetworkSettings, TipHandleNetwork
-from needle_backend.ct.training.export import export_weights
-from needle_backend.ct.training.train import TrainSettings
 
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory) -> LocateOptions:
-    """Options naming the weights of a small network that has learnt nothing."""
-    torch.manual_seed(1)
-    settings = TrainSettings(network=NetworkSettings(width=8, head_width=8))
-    state = TipHandleNetwork(settings.network).state_dict()
-    path = export_weights(state, settings, {}, tmp_path_factory.mktemp("weights"))
-    return LocateOptions(weights=str(path), device="cpu")
+    weights = write_untrained_weights(tmp_path_factory.mktemp("weights"))
+    return LocateOptions(weights=str(weights), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +101,11 @@ def test_progress_runs_through_the_stages_in_their_order(options, volume):
 def test_a_network_stays_loaded(options):
     localizer = InProcessLocalizer()
     assert localizer.load(options.weights, "cpu") is localizer.load(options.weights, "cpu")
+
+
+def test_the_ends_seen_on_the_slices_come_with_the_needles_when_asked_for(options, volume):
+    localizer = InProcessLocalizer()
+    result, ends = localizer.locate_with_ends(volume, options, no_progress, CancelToken())
+    assert result.needles == localizer.locate(volume, options, no_progress, CancelToken()).needles
+    assert len(ends) > 0
+    assert ends.slice_index.max() < len(volume.array)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from needle_backend.cli.agreement import agreement_with
+from needle_backend.cli.batch import locate_folder
 from needle_backend.cli.terminal import print_needles, progress_bar, warn
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import check_writable
@@ -38,7 +39,9 @@ def locate(
     input: Annotated[
         Path,
         typer.Argument(
-            metavar="INPUT", help="A CT: NIfTI, NRRD, MHA... or a folder of DICOM images."
+            metavar="INPUT",
+            help="A CT: NIfTI, NRRD, MHA... or a folder of DICOM images; with --batch a folder of "
+            "such.",
         ),
     ],
     count: Annotated[
@@ -68,17 +71,31 @@ def locate(
         Path | None, typer.Option(help="A truth.json; the table shows the errors against it.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write line markups for Slicer (.mrk.json).")
+        Path | None,
+        typer.Option(
+            help="Write line markups for Slicer (.mrk.json); with --batch a folder of results."
+        ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write a table (.csv).")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write an overview (.png).")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")
     ] = False,
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="Search every CT in the folder that is not done yet."),
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="With --batch: CTs searched at once, a process each.")
+    ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="With --batch: a Dask scheduler to use, tcp://HOST:PORT."
+        ),
+    ] = None,
 ) -> None:
-    """Find the needles in a CT."""
-    _check_outputs(input, {".mrk.json": output, ".csv": csv, ".png": picture})
-    known = _read_truth(truth)
+    """Find the needles in a CT, or in all CTs of a folder."""
     options = LocateOptions(
         count=count,
         length_mm=length,
@@ -87,6 +104,12 @@ def locate(
         solver=solver,
         weights=weights,
     )
+    if batch:
+        _refuse_with_batch(method, series, truth, csv, picture, as_json)
+        locate_folder(input, output, options, workers, dask)
+        return
+    _check_outputs(input, {".mrk.json": output, ".csv": csv, ".png": picture})
+    known = _read_truth(truth)
     volume, result = _find(input, series, method, options)
     _write(volume, result, output, csv, picture)
     warn(result.warnings)
@@ -113,6 +136,16 @@ def _localizer(method: Method) -> Localizer:
 
         return ClassicalLocalizer()
     return make_localizer()
+
+
+def _refuse_with_batch(method: Method, *only_for_one_ct: object) -> None:
+    if method is not Method.network:
+        raise InputError("--batch always uses the network; leave out --method.")
+    if any(only_for_one_ct):
+        raise InputError(
+            "--series, --truth, --csv, --picture and --json are for one CT; leave them out with "
+            "--batch."
+        )
 
 
 def _check_outputs(input: Path, wanted: dict[str, Path | None]) -> None:

@@ -77,20 +77,27 @@ class InProcessLocalizer:
 
         A GPU whose memory is full, or that fails, is given up for the CPU; a warning says why.
         """
+        result, _ = self.locate_with_ends(volume, options, progress, cancel)
+        return result
+
+    def locate_with_ends(
+        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
+    ) -> tuple[LocateResult, SliceEnds]:
+        """Find the needles of a CT, and return beside them the ends seen on its slices."""
         clock = _Clock()
         choice = choose_device(options.device)
         locate_on = partial(self._locate_on, volume, options, progress, cancel, clock)
         try:
-            result = locate_on(choice.device)
+            result, seen = locate_on(choice.device)
             warnings = choice.warnings
         except RuntimeError as error:  # as all of torch's and CUDA's errors are
             if choice.device == "cpu":
                 raise
             given_up = f"{choice.device} cannot be used ({_reason(error)})"
             warnings = (*choice.warnings, f"{given_up}, so the CPU computes instead.")
-            result = locate_on("cpu")
+            result, seen = locate_on("cpu")
         timings_s = clock.timings_s()
-        return replace(result, timings_s=timings_s, warnings=warnings + result.warnings)
+        return replace(result, timings_s=timings_s, warnings=warnings + result.warnings), seen
 
     def _locate_on(
         self,
@@ -100,7 +107,7 @@ class InProcessLocalizer:
         cancel: CancelToken,
         clock: _Clock,
         device: str,
-    ) -> LocateResult:
+    ) -> tuple[LocateResult, SliceEnds]:
         warnings: list[str] = []
         with clock.measured("start"):
             loaded = self.load(options.weights, device)
@@ -112,7 +119,8 @@ class InProcessLocalizer:
             progress("match", 0.0)
             result = needles_from_ends(seen, volume, tophat, options, cancel, device)
             progress("match", 1.0)
-        return replace(result, device=device, weights=loaded.weights.name, warnings=tuple(warnings))
+        name = loaded.weights.name
+        return replace(result, device=device, weights=name, warnings=tuple(warnings)), seen
 
     def load(self, weights: str | None, device: str) -> _LoadedNetwork:
         """Load weights onto a device, unless they are there already."""

@@ -24,10 +24,10 @@ from needle_backend.core.truth import read_truth
 from needle_backend.core.volume_io import read_volume
 from needle_backend.core.weights import find_weights
 from needle_backend.ct.detect import detect_ends
+from needle_backend.ct.detections import write_detections
 from needle_backend.ct.localize import needles_from_ends
 from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.training.evaluate import compare_with_baseline, evaluate_cases
-from needle_backend.ct.training.evaluate_slices import write_detections
 from needle_backend.ct.training.splits import SPLITS_FILE, other_folds, patient_folds, read_splits
 from needle_backend.ct.training.train import TrainSettings, train
 from needle_backend.ct.weights import load_network
