@@ -6,8 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from needle_backend.core.errors import InputError
-from needle_backend.core.markups import needle_colour, read_markups, write_markups
+from needle_backend.core.markups import (
+    needle_colour,
+    read_markups,
+    read_reviewed_markups,
+    write_markups,
+)
 from needle_backend.core.needles import Needle, number_needles
+from needle_backend.core.review_log import ReviewedNeedle, ReviewLog, ReviewState
 
 millimetres = st.floats(-500, 500, allow_nan=False)
 points = st.tuples(millimetres, millimetres, millimetres)
@@ -31,6 +37,24 @@ def test_what_was_written_is_read_back(tmp_path_factory, needles):
     path = tmp_path_factory.mktemp("markups") / "needles.mrk.json"
     write_markups(path, needles)
     assert read_markups(path) == needles
+
+
+def test_who_reviewed_a_needle_is_kept_with_it(tmp_path):
+    log = ReviewLog().with_entry(ReviewState.edited, "müller", "tip moved by 2.1 mm")
+    write_markups(tmp_path / "needles.mrk.json", [NEEDLE, NEEDLE], [log, ReviewLog()])
+    assert read_reviewed_markups(tmp_path / "needles.mrk.json") == (
+        ReviewedNeedle(NEEDLE, log),
+        ReviewedNeedle(NEEDLE),
+    )
+
+
+def test_a_damaged_history_is_told(tmp_path):
+    path = slicer_line(tmp_path)
+    file = json.loads(path.read_text())
+    file["markups"][0]["controlPoints"][0]["description"] = '{"review": [{"state": "lost"}]}'
+    path.write_text(json.dumps(file))
+    with pytest.raises(InputError, match="review history is damaged"):
+        read_reviewed_markups(path)
 
 
 def test_every_needle_is_a_line_from_tip_to_handle_in_lps(tmp_path):

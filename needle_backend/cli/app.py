@@ -11,6 +11,7 @@ import typer
 
 from needle_backend import __version__
 from needle_backend.cli import crossval, dataset, evaluate, simulate, train
+from needle_backend.cli.export import export
 from needle_backend.cli.info import info
 from needle_backend.cli.locate import locate
 from needle_backend.core.errors import BackendError, Cancelled, InputError
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(locate)
+app.command()(export)
 app.add_typer(evaluate.app, name="evaluate", help="Compare predictions with the truth.")
 app.add_typer(simulate.app, name="simulate", help="Make images with known needles.")
 app.add_typer(dataset.app, name="dataset", help="Turn your own annotated images into data.")

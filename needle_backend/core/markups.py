@@ -3,7 +3,8 @@
 Control point 0 is the tip ("T"), 1 the handle ("H"), in LPS mm. Slicer overwrites a line's own
 description and drops node attributes on saving, so what is known about a needle goes into control
 point 0's description, as JSON that can also be read:
-``{"score": 41.2, "confidence": 0.93, "doubts": ["a neighbour is 2 mm away"]}``.
+``{"score": 41.2, "confidence": 0.93, "doubts": ["a neighbour is 2 mm away"]}``, and under "review"
+what was done to the needle (:class:`needle_backend.core.review_log.ReviewLog`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import written_whole
 from needle_backend.core.needles import Needle, Point, as_point
+from needle_backend.core.review_log import ReviewedNeedle, ReviewLog
 
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/"
@@ -28,15 +30,21 @@ _GOLDEN_RATIO = 0.618034
 _LEAST_LUMINANCE = 0.5
 
 
-def write_markups(path: Path, needles: Sequence[Needle]) -> None:
+def write_markups(path: Path, needles: Sequence[Needle], logs: Sequence[ReviewLog] = ()) -> None:
     """Write all needles into one .mrk.json, which Slicer loads as one line each.
+
+    Parameters
+    ----------
+    logs
+        What was done to each needle; none where nothing was.
 
     Raises
     ------
     InputError
         When the place is not writable.
     """
-    lines = [_line(needle, i) for i, needle in enumerate(needles)]
+    logs = logs or [ReviewLog()] * len(needles)
+    lines = [_line(n, log, i) for i, (n, log) in enumerate(zip(needles, logs, strict=True))]
     with written_whole(path) as temporary:
         text = json.dumps({"@schema": _SCHEMA, "markups": lines}, indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -53,11 +61,22 @@ def read_markups(path: Path) -> tuple[Needle, ...]:
     InputError
         When the file is missing, is no markups file, or a line has an end that was not placed.
     """
+    return tuple(reviewed.needle for reviewed in read_reviewed_markups(path))
+
+
+def read_reviewed_markups(path: Path) -> tuple[ReviewedNeedle, ...]:
+    """As :func:`read_markups`, with what was done to each needle as far as the file knows.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_markups` does, and when a needle's history is damaged.
+    """
     try:
         markups = json.loads(path.read_text(encoding="utf-8"))["markups"]
         lines = [markup for markup in markups if markup["type"] == "Line"]
         lone_name = path.name.removesuffix(".json").removesuffix(".mrk") if len(lines) == 1 else ""
-        return tuple(_needle(line, line.get("name") or lone_name, path) for line in lines)
+        return tuple(_reviewed(line, line.get("name") or lone_name, path) for line in lines)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a .mrk.json.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -78,15 +97,19 @@ def needle_colour(index: int) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def describe(needle: Needle) -> str:
-    """Return what control point 0's description says about a needle."""
-    return json.dumps(
-        {"score": needle.score, "confidence": needle.confidence, "doubts": list(needle.doubts)},
-        ensure_ascii=False,
-    )
+def describe(needle: Needle, log: ReviewLog | None = None) -> str:
+    """Return what control point 0's description says about a needle and its review."""
+    known = {
+        "score": needle.score,
+        "confidence": needle.confidence,
+        "doubts": list(needle.doubts),
+    }
+    if log is not None and log.entries:
+        known["review"] = log.to_list()
+    return json.dumps(known, ensure_ascii=False)
 
 
-def _line(needle: Needle, index: int) -> dict[str, Any]:
+def _line(needle: Needle, log: ReviewLog, index: int) -> dict[str, Any]:
     colour = list(needle_colour(index))
     return {
         "type": "Line",
@@ -98,7 +121,7 @@ def _line(needle: Needle, index: int) -> dict[str, Any]:
         "labelFormat": "%N-%d",
         "lastUsedControlPointNumber": 2,
         "controlPoints": [
-            _control_point("1", "T", needle.tip_lps, describe(needle)),
+            _control_point("1", "T", needle.tip_lps, describe(needle, log)),
             _control_point("2", "H", needle.handle_lps, ""),
         ],
         # Enabled, the length would be shown beside every needle and slow the views down.
@@ -136,7 +159,7 @@ def _control_point(id: str, label: str, position: Point, description: str) -> di
     }
 
 
-def _needle(line: dict[str, Any], name: str, path: Path) -> Needle:
+def _reviewed(line: dict[str, Any], name: str, path: Path) -> ReviewedNeedle:
     points = line["controlPoints"]
     placed = [p for p in points if p.get("positionStatus", "defined") == "defined"]
     if len(points) != 2 or len(placed) != 2:
@@ -152,7 +175,7 @@ def _needle(line: dict[str, Any], name: str, path: Path) -> Needle:
     to_lps = np.array([1.0, 1.0, 1.0] if system == "LPS" else [-1.0, -1.0, 1.0])
     tip, handle = (as_point(np.asarray(point["position"], float) * to_lps) for point in points)
     known = _known(points[0].get("description", ""))
-    return Needle(
+    needle = Needle(
         tip_lps=tip,
         handle_lps=handle,
         score=float(known.get("score") or 0.0),
@@ -160,6 +183,7 @@ def _needle(line: dict[str, Any], name: str, path: Path) -> Needle:
         doubts=tuple(known.get("doubts", ())),
         id=name,
     )
+    return ReviewedNeedle(needle, ReviewLog.from_list(known.get("review", ())))
 
 
 def _known(description: str) -> dict[str, Any]:
