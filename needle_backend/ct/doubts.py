@@ -26,11 +26,11 @@ TIE_LOG_ODDS = 1.5
 LOW_HEATMAP = 0.35
 
 MODEL = {
-    "intercept": -1.36,
-    "score": 0.545,
-    "margin": 0.6,
-    "length_off_mm": -0.042,
-    "heatmap": 4.36,
+    "intercept": -1.27,
+    "score": 0.5,
+    "margin": 0.543,
+    "length_off_mm": -0.024,
+    "heatmap": 4.387,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""

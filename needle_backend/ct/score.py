@@ -32,25 +32,27 @@ PUBLISHED = "greedy-published"
 PUBLISHED_SAMPLES = 64
 
 MODEL = {
-    "intercept": -5.95,
-    "seen": 3.72,
-    "astray": -4.02,
-    "wander_mm": -3.14,
-    "tip_shift_mm": -0.37,
+    "intercept": -6.09,
+    "seen": 3.38,
+    "astray": -2.0,
+    "wander_mm": -2.97,
+    "tip_shift_mm": -0.54,
     "handle_shift_mm": -0.25,
-    "bow_mm": -0.5,
-    "goes_on": -0.75,
+    "bow_mm": -0.62,
+    "goes_on": -0.91,
     "tip_turn_deg": -0.01,
     "handle_turn_deg": -0.01,
-    "tip_heatmap": 2.02,
-    "handle_heatmap": 2.56,
-    "length_support": 0.77,
+    "tip_heatmap": 2.03,
+    "handle_heatmap": 2.91,
+    "length_support": 0.88,
 }
 """Log-odds a unit of each feature of :func:`pair_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""
 
-LENGTH_SPREAD_MM = 1.5
+LENGTH_SPREAD_MM = 1.2
 """Scatter of measured lengths of equal needles."""
+LEAST_WITNESS = 0.05
+"""Probability from which a pair has a say about lengths; many unsure ones still make a peak."""
 LENGTH_DOUBT = 2.0
 """Weight of "any length": this many confident pairs must agree before a length counts much."""
 
@@ -244,7 +246,7 @@ def _length_support(pairs: Pairs, score: np.ndarray, options: LocateOptions) -> 
     best_of_tip, best_of_handle = np.zeros(pairs.tip.max() + 1), np.zeros(pairs.handle.max() + 1)
     np.maximum.at(best_of_tip, pairs.tip, probability)
     np.maximum.at(best_of_handle, pairs.handle, probability)
-    witness = (probability >= best_of_tip[pairs.tip]) & (probability > 0.2)
+    witness = (probability >= best_of_tip[pairs.tip]) & (probability > LEAST_WITNESS)
     witness &= probability >= best_of_handle[pairs.handle]
     others = (pairs.tip[:, None] != pairs.tip[witness]) & (
         pairs.handle[:, None] != pairs.handle[witness]
