@@ -32,7 +32,8 @@ class History:
     @property
     def what_undo_takes_back(self) -> str:
         """What :meth:`undo` would take back, in words; empty when there is nothing."""
-        return self._steps[self._index].what
+        is_first = self._index == 0
+        return "" if is_first else self._steps[self._index].what
 
     @property
     def what_redo_repeats(self) -> str:

@@ -30,6 +30,9 @@ class SliceView:
         scene, application_logic = slicer.mrmlScene, slicer.app.applicationLogic()
         if scene.GetFirstNodeByClass("vtkMRMLCrosshairNode") is None:
             scene.AddNode(slicer.vtkMRMLCrosshairNode())
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            if node.GetLayoutName() == name:  # closing a scene keeps the slices of other tests
+                scene.RemoveNode(node)
         self._window, self._renderer = vtk.vtkRenderWindow(), vtk.vtkRenderer()
         self._window.SetOffScreenRendering(1)
         self._window.SetSize(size_px, size_px)
