@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ct.synthetic import Case, Settings, make_case
 
+from needle_backend.bench.synthetic import Case, Settings, make_case
 from needle_backend.core.errors import InputError
 from needle_backend.core.needles import LocateOptions
 from needle_backend.ct.ends import HANDLE, TIP, Ends

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ct.synthetic import Case, Settings, make_case
 
+from needle_backend.bench.synthetic import Case, Settings, make_case
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import HANDLE, TIP, Ends

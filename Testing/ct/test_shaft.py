@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ct.synthetic import Settings, make_case
 
+from needle_backend.bench.synthetic import Settings, make_case
 from needle_backend.core.volume import Volume
 from needle_backend.ct.shaft import glance, sample_sheets, shaft_evidence
 

@@ -1,0 +1,1 @@
+"""Benchmarks: how long the steps take, beside what they replace, in the same run."""
