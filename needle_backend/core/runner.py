@@ -134,7 +134,7 @@ def run_on_dask(work: Work, items: Sequence[Any], address: str) -> Iterator[Outc
         from distributed import as_completed as as_dask_completes
     except ImportError as error:
         raise InputError(
-            "Dask is not installed; run pip install 'dask[distributed]', or leave out --dask."
+            "Dask is not installed; run pip install distributed, or leave out --dask."
         ) from error
     try:
         client = Client(address, timeout=DASK_ANSWERS_WITHIN_S, set_as_default=False)
