@@ -123,7 +123,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._panel.show_ready(can_apply=volume is not None)
         if volume is not self._review.volume_node:
             self._review.show_volume(volume)
-        self._review.show_looks()
+        self._review.show_choices()
 
     def _on_scene_start_close(self, caller: Any, event: str) -> None:
         self._review.forget()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import slicer
@@ -32,10 +33,25 @@ class NeedleObserver:
         on_clicked: NodeCallback,
     ) -> None:
         self.is_dragging = False
+        self._is_muted = False
         self._on_changed = on_changed
         self._on_dragged = on_dragged
         self._on_clicked = on_clicked
         self._tags: dict[vtkMRMLMarkupsLineNode, list[tuple[Any, int]]] = {}
+
+    @property
+    def nodes(self) -> list[vtkMRMLMarkupsLineNode]:
+        """The needles observed."""
+        return list(self._tags)
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Say nothing of what the module itself does to needles."""
+        self._is_muted = True
+        try:
+            yield
+        finally:
+            self._is_muted = False
 
     def watch(self, nodes: Sequence[vtkMRMLMarkupsLineNode]) -> None:
         """Observe these needles and no others."""
@@ -62,7 +78,8 @@ class NeedleObserver:
             self._on_changed()
 
         def change(*_: Any) -> None:
-            self._on_changed()
+            if not self._is_muted:
+                self._on_changed()
 
         def move(*_: Any) -> None:
             if self.is_dragging:

@@ -45,9 +45,8 @@ class Rescoring:
 
     def ask(self, review: Review, uid: str) -> None:
         """Ask for one needle's score; the review gets it later."""
-        backend = self._backend()
         node = needle_node(review.volume_node, uid)
-        if backend is None or node is None:
+        if node is None:
             return
         needle = needle_from_node(node)
         ends_ras = review.implant[uid].ends_ras
@@ -64,6 +63,9 @@ class Rescoring:
             self._on_scored(review)
 
         try:
+            backend = self._backend()
+            if backend is None:
+                return
             sent = self._volume_in(backend, review.volume_node)
             lines_lps = np.array([[needle.tip_lps, needle.handle_lps]])
             backend.start_score(sent, lines_lps, take)

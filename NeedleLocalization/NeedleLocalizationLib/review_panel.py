@@ -11,7 +11,6 @@ from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 
 from needle_backend.core.needles import LocateResult, Point
-from needle_backend.core.quality import QualityLimits
 from NeedleLocalizationLib.end_nodes import TIPS, show_lone_ends
 from NeedleLocalizationLib.implant import Implant, NeedleRecord
 from NeedleLocalizationLib.localization_run import LocalizationRun
@@ -87,6 +86,7 @@ class ReviewPanel:
         self._views.follow(None)
         self._review = volume_node and self._review_of(volume_node)
         self._take_over()
+        self._refresh()
 
     def take_run(self, run: LocalizationRun, result: LocateResult) -> None:
         """Put the needles that a run found in place of those its volume had."""
@@ -95,11 +95,13 @@ class ReviewPanel:
         review.act(_("find needles"), implant_of_result(run.volume_node, result))
         self._refresh()
 
-    def show_looks(self) -> None:
-        """Show or hide what the user chose to see."""
-        nodes = needle_nodes_of(self.volume_node)
-        show_numbers(nodes, self._parameters.numbers_visible)
+    def show_choices(self) -> None:
+        """Show or hide what the user chose to see, and hold the needles against what was given."""
+        with self._observer.muted():
+            show_numbers(self._observer.nodes, self._parameters.numbers_visible)
         show_lone_ends(self.volume_node, self._parameters.ends_visible)
+        implant = self._review.implant if self._review else Implant()
+        self._ui.summaryLabel.text = summary_text(implant, quality_limits(self._parameters))
 
     def enter(self, window: qt.QWidget) -> None:
         """Let keys work, and look at what changed meanwhile."""
@@ -167,7 +169,9 @@ class ReviewPanel:
     def _accept_all(self) -> None:
         if self._review is None:
             return
-        undecided, questionable, question = open_questions(self._review.implant, self._limits())
+        undecided, questionable, question = open_questions(
+            self._review.implant, quality_limits(self._parameters)
+        )
         if questionable and not self._user_accepts(question):
             undecided = [uid for uid in undecided if uid not in questionable]
         self._act(_("accept all"), self._review.implant.accepted(undecided))
@@ -205,13 +209,18 @@ class ReviewPanel:
             self._act(_("renumber"), self._review.implant.renumbered())
 
     def _undo(self) -> None:
-        if self._review is not None and (what := self._review.undo()):
-            self._say(_("Undone: {what}.").format(what=what))
-            self._refresh()
+        if self._review is not None:
+            self._go(self._review.undo, _("Undone: {what}."))
 
     def _redo(self) -> None:
-        if self._review is not None and (what := self._review.redo()):
-            self._say(_("Done again: {what}.").format(what=what))
+        if self._review is not None:
+            self._go(self._review.redo, _("Done again: {what}."))
+
+    def _go(self, through_history: Callable[[], str], sentence: str) -> None:
+        with self._observer.muted():
+            what = through_history()
+        if what:
+            self._say(sentence.format(what=what))
             self._refresh()
 
     # The table, the views, and the ends without a partner
@@ -262,7 +271,8 @@ class ReviewPanel:
             self.table.select(placed)
 
     def _act(self, what: str, implant: Implant, placed: Iterable[str] = ()) -> None:
-        self._review.act(what, implant, placed)
+        with self._observer.muted():
+            self._review.act(what, implant, placed)
         self._refresh()
         for uid in placed:
             self._rescoring.ask(self._review, uid)
@@ -273,8 +283,13 @@ class ReviewPanel:
     def _take_over(self) -> None:
         if self._observer.is_dragging or slicer.mrmlScene.IsBatchProcessing():
             return
-        moved = self._review.notice() if self._review else []
-        self._refresh()
+        if self._review is None:
+            return
+        before = self._review.implant
+        with self._observer.muted():
+            moved = self._review.notice()
+        if self._review.implant is not before:
+            self._refresh()
         for uid in moved:
             self._rescoring.ask(self._review, uid)
 
@@ -287,15 +302,15 @@ class ReviewPanel:
         self.table.fill(implant)
         self._pairing.fill(implant)
         self._observer.watch(needle_nodes_of(self.volume_node))
-        self._ui.summaryLabel.text = summary_text(implant, self._limits())
         node = self._selected_node()
         self._views.follow(None if node is None else world_ends_ras(node))
-        self.show_looks()
+        self.show_choices()
         self._show_selection()
 
     def _show_selection(self) -> None:
         node = self._selected_node()
-        highlight(needle_nodes_of(self.volume_node), node)
+        with self._observer.muted():
+            highlight(self._observer.nodes, node)
         self._show_buttons()
 
     def _show_buttons(self) -> None:
@@ -325,6 +340,3 @@ class ReviewPanel:
         if review is None or review.volume_node is not volume_node:
             review = self._reviews[volume_node.GetID()] = Review(volume_node)
         return review
-
-    def _limits(self) -> QualityLimits:
-        return quality_limits(self._parameters)

@@ -11,7 +11,8 @@ import pytest
 import slicer
 
 from needle_backend.service.client import SERVER, BackendClient
-from slicer_harness.needle_localization import lines
+from slicer_harness.needle_localization import assert_scene_and_table_agree, cells, lines, select
+from slicer_harness.scene_files import load_mrb, save_mrb
 
 TESTING = Path(__file__).parents[1]
 
@@ -113,3 +114,31 @@ def test_a_missing_interpreter_is_told_plainly(run_on, dialogs, monkeypatch, tmp
     monkeypatch.setattr(type(slicer.app), "slicerHome", str(tmp_path))
     assert run_on("CT").startswith("Slicer's Python interpreter is missing")
     assert len(dialogs) == 1
+
+
+def test_a_needle_of_a_reopened_scene_is_scored_by_the_process(
+    chosen_panel, run_on, wait_until, scene, tmp_path
+):
+    run_on("CT")
+    save_mrb(scene, tmp_path / "case.mrb")
+    chosen_panel.logic.close()
+    scene.Clear(0)
+    load_mrb(scene, tmp_path / "case.mrb", tmp_path / "unpacked")
+    wait_until(lambda: len(cells(chosen_panel)) == 1)
+    select(chosen_panel, "N01")
+    chosen_panel.ui.swapButton.click()
+    (line,) = lines()
+    wait_until(lambda: float(line.GetAttribute("NeedleGuide.score")) != 0.0)
+    assert_scene_and_table_agree(chosen_panel)
+
+
+def test_without_a_process_a_needle_can_be_edited_all_the_same(
+    chosen_panel, run_on, monkeypatch, tmp_path
+):
+    run_on("CT")
+    chosen_panel.logic.close()
+    monkeypatch.setattr(type(slicer.app), "slicerHome", str(tmp_path))
+    select(chosen_panel, "N01")
+    chosen_panel.ui.swapButton.click()
+    assert cells(chosen_panel)[0][4] == "edited"
+    assert chosen_panel.ui.statusLabel.text.startswith("Slicer's Python interpreter is missing")

@@ -252,6 +252,11 @@ def test_the_summary_tells_what_is_open(reviewed):
     assert "Open doubts: N05, N10, N13." in text
 
 
+def test_the_summary_holds_the_needles_against_the_number_given(reviewed):
+    reviewed.ui.needleCountSpinBox.value = 18
+    assert "2 fewer than the 18 expected" in reviewed.ui.summaryLabel.text
+
+
 # What stays
 
 
