@@ -42,6 +42,19 @@ def test_all_studies_of_a_folder_are_located_and_summed_up(batch, tmp_path):
     assert (tmp_path / "out" / "a" / "needles.mrk.json").is_file()
 
 
+@pytest.mark.slow
+def test_relative_paths_hold_wherever_the_workers_are(batch, tmp_path, monkeypatch, needles):
+    monkeypatch.chdir(tmp_path)
+    weights = next(tmp_path.glob("*.safetensors")).name
+    code, _, err = needles(
+        *("locate", "in", "--batch", "--output", "out", "--weights", weights, "--device", "cpu"),
+        *("--workers", 2),
+    )
+    assert (code, err) == (0, "")
+    sources = [row["source"] for row in summary(tmp_path).values()]
+    assert sources == [str(tmp_path / "in" / name / "ct.nii.gz") for name in ("a", "b")]
+
+
 def test_a_second_run_only_does_what_is_new(batch, tmp_path):
     batch()
     (tmp_path / "in" / "b").rename(tmp_path / "in" / "c")

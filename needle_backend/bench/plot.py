@@ -34,9 +34,8 @@ def write_plot(
     for power, name in ((1, "linear"), (2, "quadratic")):
         guide = [median_ms[last] * (size / sizes[last]) ** power for size in sizes]
         chart.line(sizes, guide, GUIDE, 1)
-        column, row = chart.pixel(sizes[0], guide[0])
-        if row < HEIGHT - BOTTOM:
-            chart.text(name, (column + 4, row - 4), colour=GUIDE)
+        column, row = chart.pixel(sizes[last - 1], guide[last - 1])
+        chart.text(name, (column + 8, min(row + 18, HEIGHT - BOTTOM - 6)), colour=GUIDE)
     chart.line(sizes, median_ms, CURVE, 2)
     for size, value in zip(sizes, median_ms, strict=True):
         cv2.circle(chart.image, chart.pixel(size, value), 4, CURVE, -1, cv2.LINE_AA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -32,8 +33,11 @@ def locate_folder(
         raise InputError("--batch needs a folder to write to; give it with --output.")
     summary = output / "summary.csv"
     check_writable(summary)
-    find_weights(options.weights)
-    studies = find_studies(folder, output)
+    weights = find_weights(options.weights)
+    if options.weights is not None:
+        options = replace(options, weights=str(weights.path.absolute()))
+    # A cluster's workers are at home in other folders.
+    studies = find_studies(folder.absolute(), output.absolute())
     done_before = sum(study.is_done for study in studies)
     failures: dict[str, str] = {}
     with progress_bar({"studies": 1.0}) as progress:

@@ -51,8 +51,8 @@ def ct(
         settings=read_settings(settings),
         seed=seed,
         cases=cases,
-        output=output,
-        backgrounds=find_backgrounds(backgrounds) if backgrounds is not None else (),
+        output=output.absolute(),  # a cluster's workers are at home in other folders
+        backgrounds=find_backgrounds(backgrounds.absolute()) if backgrounds is not None else (),
     )
     if sheet is not None:
         check_writable(sheet)
