@@ -14,6 +14,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadab
 from slicer.util import VTKObservationMixin
 
 from NeedleLocalizationLib.errors import explain
+from NeedleLocalizationLib.export_panel import ExportPanel
 from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
 from NeedleLocalizationLib.needle_nodes import needle_nodes_of
@@ -81,6 +82,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._parameters = self.logic.getParameterNode()
         self._gui_tag = self._parameters.connectGui(self.ui)
         self._review = ReviewPanel(self.ui, self.logic, self._parameters, self._panel.show_message)
+        self._export = ExportPanel(self.ui, self._parameters, self._panel.show_message)
         node = self._parameters.parameterNode
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
         self._on_parameters_modified()

@@ -19,6 +19,7 @@
 - ``run_panel``: Apply, Cancel, progress and status
 - ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel`` and
   ``shortcuts`` are its parts
+- ``export_files``: needles as files; ``export_panel``: the button for it
 - ``installation``: asks for and installs what the backend needs
 - ``self_test``: the module's own test
 """

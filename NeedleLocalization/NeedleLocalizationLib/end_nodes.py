@@ -47,6 +47,11 @@ def show_lone_ends(volume_node: vtkMRMLScalarVolumeNode | None, visible: bool) -
             node.SetDisplayVisibility(visible)
 
 
+def world_end_ras(volume_node: vtkMRMLScalarVolumeNode, kind: str, place: int) -> Point:
+    """Return where an end lies in the world now."""
+    return as_point(_find(volume_node.GetID(), kind).GetNthControlPointPositionWorld(place))
+
+
 def _find(volume_id: str, kind: str) -> vtkMRMLMarkupsFiducialNode | None:
     for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode"):
         is_of_volume = node.GetNodeReferenceID(VOLUME_REFERENCE) == volume_id

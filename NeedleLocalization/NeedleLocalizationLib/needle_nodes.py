@@ -167,7 +167,7 @@ def _write_record(node: vtkMRMLMarkupsLineNode, record: NeedleRecord) -> None:
         for point, position in zip((TIP, HANDLE), record.ends_ras, strict=True):
             node.SetNthControlPointPosition(point, *position)
             node.SetNthControlPointLocked(point, not record.editable)
-        node.SetNthControlPointDescription(TIP, describe(record.needle))
+        node.SetNthControlPointDescription(TIP, describe(record.needle, record.log))
         node.SetAttribute(SCORE_ATTRIBUTE, repr(record.score))
         confidence = record.confidence
         node.SetAttribute(CONFIDENCE_ATTRIBUTE, None if confidence is None else repr(confidence))

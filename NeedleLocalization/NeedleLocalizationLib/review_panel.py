@@ -11,7 +11,7 @@ from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 
 from needle_backend.core.needles import LocateResult, Point
-from NeedleLocalizationLib.end_nodes import TIPS, show_lone_ends
+from NeedleLocalizationLib.end_nodes import show_lone_ends, world_end_ras
 from NeedleLocalizationLib.implant import Implant, NeedleRecord
 from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
@@ -254,9 +254,7 @@ class ReviewPanel:
             self._do(_("add"), implant[uid], implant, placed=uid)
 
     def _on_choose_end(self, kind: str, place: int) -> None:
-        implant = self._review.implant
-        points = implant.lone_tips_ras if kind == TIPS else implant.lone_handles_ras
-        jump_to(points[place])
+        jump_to(world_end_ras(self.volume_node, kind, place))
 
     def _on_pair(self, tip: int, handle: int) -> None:
         implant, uid = self._review.implant.paired(tip, handle)
