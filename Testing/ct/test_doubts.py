@@ -31,6 +31,9 @@ def scene(count: int = 4, spacing_mm: float = 20.0) -> tuple[Pairs, Ends, Ends]:
     pairs = Pairs(
         tip=index,
         handle=index,
+        tips_lps=tips,
+        handles_lps=tips + [0, 180, 0],
+        moved_mm=zeros,
         score=zeros + GOOD_SCORE,
         published_score=zeros,
         length_mm=zeros + 180,
@@ -135,7 +138,7 @@ def test_a_near_neighbour_is_told():
 
 def test_an_end_near_the_edge_is_told():
     pairs, tips, handles = scene()
-    tips.points_lps[1, 2] = VOLUME.origin_lps[2] + 1.0
+    pairs.tips_lps[1, 2] = VOLUME.origin_lps[2] + 1.0
     needles, _ = assessed(doubted(pairs, 1), tips, handles)
     assert "tip near the edge of the volume" in needles[1].doubts
     assert "handle near the edge of the volume" not in needles[1].doubts
@@ -147,6 +150,13 @@ def test_weak_detections_are_told():
     pairs = replace(doubted(pairs, 1), tip_heatmap=changed(pairs.tip_heatmap, 1, 0.21))
     needles, _ = assessed(pairs, tips, handles)
     assert {"tip barely detected", "tip seen on one slice only"} <= set(needles[1].doubts)
+
+
+def test_a_tip_moved_to_the_others_length_is_told_however_sure():
+    pairs, tips, handles = scene()
+    pairs = replace(pairs, moved_mm=changed(pairs.moved_mm, 1, 8.0))
+    needles, _ = assessed(pairs, tips, handles)
+    assert needles[1].doubts == ("tip moved 8 mm along the shaft, to the others' length",)
 
 
 def with_rivals(pairs: Pairs, rivals: list[tuple[int, int, float]]) -> Pairs:

@@ -27,14 +27,8 @@ def posed(case: Case, solver: str = "default") -> Posed:
 
 
 def found(case: Case, problem: Posed, matching: Matching) -> int:
-    pairs, tips, handles = problem
-    ends = np.stack(
-        (
-            tips.points_lps[pairs.tip[matching.chosen]],
-            handles.points_lps[pairs.handle[matching.chosen]],
-        ),
-        axis=1,
-    )
+    chosen = problem[0].take(matching.chosen)
+    ends = np.stack((chosen.tips_lps, chosen.handles_lps), axis=1)
     truth = np.array([(n.tip_lps, n.handle_lps) for n in case.needles])
     return len(compare_ends(truth, ends, gate_mm=5.0).pairs)
 

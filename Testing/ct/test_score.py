@@ -121,3 +121,21 @@ def test_the_published_score_is_computed_for_its_solver(case):
 def test_every_feature_has_a_coefficient(case):
     pairs = scored(case, *perfect_ends(case))
     assert {"intercept", *pair_features(pairs)} == set(MODEL)
+
+
+def test_a_tip_detected_up_the_shaft_is_moved_to_the_length_the_others_share():
+    case = make_case(8, Settings(needles=(12, 12), lengths_mm=(180.0, 180.0), bowed_share=0.0))
+    tips, handles = perfect_ends(case)
+    true_tip = tips.points_lps[5].copy()
+    tips.points_lps[5] += 0.06 * (handles.points_lps[5] - true_tip)
+    pairs = scored(case, tips, handles)
+    moved = np.flatnonzero((pairs.tip == 5) & (pairs.handle == 5))
+    assert pairs.moved_mm[moved] == pytest.approx(0.06 * 180, abs=0.5)
+    assert pairs.tips_lps[moved[0]] == pytest.approx(true_tip, abs=1.0)
+
+
+def test_published_scoring_leaves_every_tip_where_it_was_detected(case):
+    tips, handles = ends_of(case)
+    pairs = scored(case, tips, handles, solver="greedy-published")
+    assert not pairs.moved_mm.any()
+    assert np.array_equal(pairs.tips_lps, tips.points_lps[pairs.tip])

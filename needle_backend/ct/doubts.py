@@ -13,7 +13,7 @@ from needle_backend.ct.ends import Ends
 from needle_backend.ct.match import CONSIDERED, Matching
 from needle_backend.ct.score import Pairs, log_odds
 
-FLAGGED_BELOW = 0.8
+FLAGGED_BELOW = 0.85
 """Needles less sure than this state their doubts; a surer one is not worth a second look."""
 FAINT_SEEN = 0.6
 ASTRAY = 0.25
@@ -26,11 +26,12 @@ TIE_LOG_ODDS = 1.5
 LOW_HEATMAP = 0.35
 
 MODEL = {
-    "intercept": -1.27,
-    "score": 0.5,
-    "margin": 0.543,
-    "length_off_mm": -0.024,
-    "heatmap": 4.387,
+    "intercept": -0.22,
+    "score": 0.644,
+    "margin": 0.32,
+    "length_off_mm": 0.0,
+    "heatmap": 3.406,
+    "moved_mm": 0.0,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""
@@ -66,8 +67,7 @@ def assess(
     features = _features(facts, pairs)
     confidence = 1 / (1 + np.exp(-log_odds(features, MODEL)))
     needles = tuple(
-        _needle(facts, place, float(confidence[place]), pairs, tips, handles)
-        for place in range(len(judged))
+        _needle(facts, place, float(confidence[place]), pairs, tips) for place in range(len(judged))
     )
     return needles[: len(matching.chosen)], needles[len(matching.chosen) :]
 
@@ -86,6 +86,7 @@ def _features(facts: _Facts, pairs: Pairs) -> dict[str, np.ndarray]:
         "margin": np.clip(facts.margin, -2.0, 6.0),
         "length_off_mm": np.minimum(facts.length_off_mm, 15.0),
         "heatmap": np.minimum(pairs.tip_heatmap, pairs.handle_heatmap)[facts.pair],
+        "moved_mm": pairs.moved_mm[facts.pair],
     }
 
 
@@ -97,8 +98,8 @@ def _facts(
     handles: Ends,
     volume: Volume,
 ) -> _Facts:
-    tips_lps = tips.points_lps[pairs.tip[judged]]
-    handles_lps = handles.points_lps[pairs.handle[judged]]
+    tips_lps = pairs.tips_lps[judged]
+    handles_lps = pairs.handles_lps[judged]
     return _Facts(
         pair=judged,
         margin=_margins(judged, matching, pairs, len(tips), len(handles)),
@@ -161,18 +162,24 @@ def _edge_distances(points_lps: np.ndarray, volume: Volume) -> np.ndarray:
     return (np.minimum(ijk + 0.5, last - ijk) * volume.spacing_mm).min(axis=1)
 
 
-def _needle(
-    facts: _Facts, place: int, confidence: float, pairs: Pairs, tips: Ends, handles: Ends
-) -> Needle:
+def _needle(facts: _Facts, place: int, confidence: float, pairs: Pairs, tips: Ends) -> Needle:
     pair = facts.pair[place]
     doubtful = confidence < FLAGGED_BELOW
     return Needle(
-        tip_lps=as_point(tips.points_lps[pairs.tip[pair]]),
-        handle_lps=as_point(handles.points_lps[pairs.handle[pair]]),
+        tip_lps=as_point(pairs.tips_lps[pair]),
+        handle_lps=as_point(pairs.handles_lps[pair]),
         score=float(pairs.score[pair]),
         confidence=confidence,
-        doubts=_reasons(facts, place, pairs, tips) if doubtful else (),
+        doubts=_what_was_moved(pairs.moved_mm[pair])
+        + (_reasons(facts, place, pairs, tips) if doubtful else ()),
     )
+
+
+def _what_was_moved(moved_mm: float) -> tuple[str, ...]:
+    """Say that a tip is not where it was seen, however sure the needle is."""
+    if moved_mm == 0:
+        return ()
+    return (f"tip moved {moved_mm:.0f} mm along the shaft, to the others' length",)
 
 
 def _reasons(facts: _Facts, place: int, pairs: Pairs, tips: Ends) -> tuple[str, ...]:

@@ -65,14 +65,14 @@ def match(
         raise InputError(f"There is no solver '{solver}'; choose one of {', '.join(SOLVERS)}.")
     if count is not None and count < 1:
         raise InputError(f"The number of needles must be at least 1, not {count}.")
-    problem, candidates = _problem(pairs, tips, handles, count)
+    problem, candidates = _problem(pairs, count)
     if solver == PUBLISHED:
         chosen, bound = _published(pairs, tips, handles, count), hungarian(problem).bound
     else:
         solution: Solution = SOLVERS[solver](problem)
         chosen, bound = candidates[solution.chosen], solution.bound
     chosen = chosen[np.argsort(-pairs.score[chosen], kind="stable")]
-    surplus = np.zeros(0, int) if count is None else _surplus(pairs, tips, handles, chosen)
+    surplus = np.zeros(0, int) if count is None else _surplus(pairs, chosen)
     used = np.concatenate((chosen, surplus))
     value = float((pairs.score[chosen] - _floor(count)).sum())
     return Matching(
@@ -90,40 +90,28 @@ def _floor(count: int | None) -> float:
     return ACCEPTED if count is None else CONSIDERED
 
 
-def _problem(
-    pairs: Pairs, tips: Ends, handles: Ends, count: int | None
-) -> tuple[Problem, np.ndarray]:
+def _problem(pairs: Pairs, count: int | None) -> tuple[Problem, np.ndarray]:
     """Pose the problem over the pairs above the floor; also returns which pairs those are."""
     candidates = np.flatnonzero(pairs.score > _floor(count))
     gain = pairs.score[candidates] - _floor(count)
-    return _posed(pairs, tips, handles, candidates, gain, count), candidates
+    return _posed(pairs.take(candidates), gain, count), candidates
 
 
-def _posed(
-    pairs: Pairs,
-    tips: Ends,
-    handles: Ends,
-    candidates: np.ndarray,
-    gain: np.ndarray,
-    limit: int | None,
-) -> Problem:
-    tip, handle = pairs.tip[candidates], pairs.handle[candidates]
-    return Problem(tip, handle, gain, tips.points_lps[tip], handles.points_lps[handle], limit)
+def _posed(pairs: Pairs, gain: np.ndarray, limit: int | None) -> Problem:
+    return Problem(pairs.tip, pairs.handle, gain, pairs.tips_lps, pairs.handles_lps, limit)
 
 
 def _published(pairs: Pairs, tips: Ends, handles: Ends, count: int | None) -> np.ndarray:
     """Choose by the paper's score; that needs a count, which the default estimates if need be."""
     limit = len(match(pairs, tips, handles, None).chosen) if count is None else count
-    everything = np.arange(len(pairs))
-    problem = _posed(pairs, tips, handles, everything, pairs.published_score, limit)
-    return SOLVERS[PUBLISHED](problem).chosen
+    return SOLVERS[PUBLISHED](_posed(pairs, pairs.published_score, limit)).chosen
 
 
-def _surplus(pairs: Pairs, tips: Ends, handles: Ends, chosen: np.ndarray) -> np.ndarray:
+def _surplus(pairs: Pairs, chosen: np.ndarray) -> np.ndarray:
     """Return the pairs good enough to be needles that fit beside the chosen ones."""
     free = ~np.isin(pairs.tip, pairs.tip[chosen]) & ~np.isin(pairs.handle, pairs.handle[chosen])
     likely = np.flatnonzero(free & (pairs.score > ACCEPTED))
-    problem = _posed(pairs, tips, handles, np.arange(len(pairs)), pairs.score, None)
+    problem = _posed(pairs, pairs.score, None)
     likely = likely[~problem.conflicts(likely, chosen).any(axis=1)]
     likely = likely[np.argsort(-pairs.score[likely], kind="stable")]
     return take_in_order(problem, likely, problem.conflicts)

@@ -46,6 +46,9 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
     pairs = Pairs(
         tip=index,
         handle=index,
+        tips_lps=tips,
+        handles_lps=handles,
+        moved_mm=nothing,
         score=nothing,
         published_score=nothing,
         length_mm=length_mm,

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from needle_backend.core.geometry import polar_angle_deg, wrap_deg
+from needle_backend.core.geometry import polar_angle_deg, unit_vectors, wrap_deg
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
+from needle_backend.ct.lengths import length_support, shared_lengths
 from needle_backend.ct.shaft import ShaftEvidence, glance, shaft_evidence
 
 TURN_DEG = 30.0
@@ -45,16 +46,18 @@ MODEL = {
     "tip_heatmap": 2.03,
     "handle_heatmap": 2.91,
     "length_support": 0.88,
+    "moved": -2.0,
+    "moved_mm": -0.05,
 }
 """Log-odds a unit of each feature of :func:`pair_features`, fitted on simulated cases with
-:func:`needle_backend.ct.training.calibrate.fit_confidence`."""
+:func:`needle_backend.ct.training.calibrate.fit_score`; those of moved tips were tried out."""
 
-LENGTH_SPREAD_MM = 1.2
-"""Scatter of measured lengths of equal needles."""
 LEAST_WITNESS = 0.05
 """Probability from which a pair has a say about lengths; many unsure ones still make a peak."""
-LENGTH_DOUBT = 2.0
-"""Weight of "any length": this many confident pairs must agree before a length counts much."""
+LEAST_MOVE_MM, LARGEST_MOVE_MM = 3.0, 25.0
+"""How far a tip may be moved along its needle to a length that the case shares."""
+MOVABLE = -4.0
+"""Log-odds, lengths aside, from which it is tried."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Pairs:
     ----------
     tip, handle
         Indices of the two ends.
+    tips_lps, handles_lps
+        Where they are, (n, 3) LPS mm.
+    moved_mm
+        How far the tip was moved along the needle from where it was detected, to a length that the
+        case's confident pairs share; mostly 0.
     score
         Log-odds that the pair is a needle.
     published_score
@@ -84,6 +92,9 @@ class Pairs:
 
     tip: np.ndarray
     handle: np.ndarray
+    tips_lps: np.ndarray
+    handles_lps: np.ndarray
+    moved_mm: np.ndarray
     score: np.ndarray
     published_score: np.ndarray
     length_mm: np.ndarray
@@ -101,6 +112,15 @@ class Pairs:
         """Return the selected pairs (indices or a boolean mask)."""
         taken = {name: values[selection] for name, values in vars(self).items() if name != "shaft"}
         return Pairs(shaft=self.shaft.take(selection), **taken)
+
+    def joined(self, other: Pairs) -> Pairs:
+        """Return these pairs and then the others."""
+        both = {
+            name: np.concatenate((values, vars(other)[name]))
+            for name, values in vars(self).items()
+            if name != "shaft"
+        }
+        return Pairs(shaft=self.shaft.joined(other.shaft), **both)
 
 
 def score_pairs(
@@ -127,6 +147,22 @@ def score_pairs(
     device
         Where to sample the volume: "cpu", or a torch device.
     """
+    detected = score_detected(tips, handles, tophat, volume, options, device)
+    if options.solver == PUBLISHED:
+        return detected
+    moved = _with_moved_tips(detected, tophat, volume, device)
+    return _best_of_each_pair(with_scores(detected.joined(moved), options))
+
+
+def score_detected(
+    tips: Ends,
+    handles: Ends,
+    tophat: np.ndarray,
+    volume: Volume,
+    options: LocateOptions,
+    device: str = "cpu",
+) -> Pairs:
+    """Score pairs as :func:`score_pairs` does, with every tip where it was detected."""
     tip, handle, length_mm, tip_turn_deg, handle_turn_deg = _feasible(tips, handles, options)
     tips_lps, handles_lps = tips.points_lps[tip], handles.points_lps[handle]
     promise = glance(tips_lps, handles_lps, tophat, volume)
@@ -139,6 +175,9 @@ def score_pairs(
     unscored = Pairs(
         tip=tip[kept],
         handle=handle[kept],
+        tips_lps=tips_lps[kept],
+        handles_lps=handles_lps[kept],
+        moved_mm=np.zeros(kept.sum()),
         score=np.zeros(kept.sum()),
         published_score=published[kept],
         length_mm=length_mm[kept],
@@ -149,8 +188,7 @@ def score_pairs(
         handle_heatmap=handles.score[handle[kept]],
         shaft=shaft_evidence(tips_lps[kept], handles_lps[kept], tophat, volume, device),
     )
-    visible = unscored.take(unscored.shaft.seen >= LEAST_SEEN)
-    return with_scores(visible, options)
+    return with_scores(_visible(unscored), options)
 
 
 def pair_features(pairs: Pairs) -> dict[str, np.ndarray]:
@@ -169,6 +207,8 @@ def pair_features(pairs: Pairs) -> dict[str, np.ndarray]:
         "tip_heatmap": pairs.tip_heatmap,
         "handle_heatmap": pairs.handle_heatmap,
         "length_support": pairs.length_support,
+        "moved": (pairs.moved_mm > 0).astype(float),
+        "moved_mm": pairs.moved_mm,
     }
 
 
@@ -232,30 +272,63 @@ def _best_of_each_end(tip: np.ndarray, handle: np.ndarray, promise: np.ndarray) 
     return kept
 
 
-def _length_support(pairs: Pairs, score: np.ndarray, options: LocateOptions) -> np.ndarray:
-    """Return how the case's confident pairs speak for each pair's length, as log-odds.
+def _visible(pairs: Pairs) -> Pairs:
+    return pairs.take(pairs.shaft.seen >= LEAST_SEEN)
 
-    A density of lengths is estimated from the pairs that are the best of both their ends, weighted
-    by their probability and without those that share an end with the pair in question; "any
-    length" carries :data:`LENGTH_DOUBT` pairs' weight. The result is the logarithm of that density
-    over the even one. Several lengths make several peaks; few or scattered ones make none.
-    """
-    if len(pairs) == 0:
-        return np.zeros(0)
-    probability = 1 / (1 + np.exp(-score))
-    best_of_tip, best_of_handle = np.zeros(pairs.tip.max() + 1), np.zeros(pairs.handle.max() + 1)
-    np.maximum.at(best_of_tip, pairs.tip, probability)
-    np.maximum.at(best_of_handle, pairs.handle, probability)
-    witness = (probability >= best_of_tip[pairs.tip]) & (probability > LEAST_WITNESS)
-    witness &= probability >= best_of_handle[pairs.handle]
+
+def _length_support(pairs: Pairs, score: np.ndarray, options: LocateOptions) -> np.ndarray:
+    """Return how the case's other pairs speak for each pair's length; none speaks for itself."""
+    witness, weight = _witnesses(pairs, score)
     others = (pairs.tip[:, None] != pairs.tip[witness]) & (
         pairs.handle[:, None] != pairs.handle[witness]
     )
-    weight = others * probability[witness]
-    off = (pairs.length_mm[:, None] - pairs.length_mm[witness]) / LENGTH_SPREAD_MM
-    density = np.exp(-0.5 * off**2) / (LENGTH_SPREAD_MM * np.sqrt(2 * np.pi))
-    even = 1 / (2 * options.length_tolerance_mm)
-    shared = (LENGTH_DOUBT * even + (weight * density).sum(axis=1)) / (
-        LENGTH_DOUBT + weight.sum(axis=1)
+    range_mm = 2 * options.length_tolerance_mm
+    return length_support(pairs.length_mm, pairs.length_mm[witness], others * weight, range_mm)
+
+
+def _witnesses(pairs: Pairs, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs that are the best of both their ends, and their probabilities."""
+    probability = 1 / (1 + np.exp(-score))
+    best_of_tip = np.zeros(pairs.tip.max(initial=-1) + 1)
+    best_of_handle = np.zeros(pairs.handle.max(initial=-1) + 1)
+    np.maximum.at(best_of_tip, pairs.tip, probability)
+    np.maximum.at(best_of_handle, pairs.handle, probability)
+    best = probability >= np.maximum(best_of_tip[pairs.tip], best_of_handle[pairs.handle])
+    witness = np.flatnonzero(best & (probability > LEAST_WITNESS) & (pairs.moved_mm == 0))
+    return witness, probability[witness]
+
+
+def _with_moved_tips(pairs: Pairs, tophat: np.ndarray, volume: Volume, device: str) -> Pairs:
+    """Return pairs whose shaft is good but whose length no other shares, with their tips moved.
+
+    A tip that fades, or leaves its slice, is detected millimetres up the shaft, or something else
+    on the shaft is taken for it. The line is right then, and the length tells where the tip is.
+    """
+    witness, weight = _witnesses(pairs, pairs.score)
+    shared_mm = shared_lengths(pairs.length_mm[witness], weight)
+    shift = np.abs(shared_mm - pairs.length_mm[:, None])
+    lengths_aside = pairs.score - MODEL["length_support"] * pairs.length_support
+    movable = (shift > LEAST_MOVE_MM) & (shift <= LARGEST_MOVE_MM)
+    index, length = np.nonzero(movable & (lengths_aside > MOVABLE)[:, None])
+    moved = pairs.take(index)
+    along = unit_vectors(moved.tips_lps - moved.handles_lps)
+    tips_lps = moved.handles_lps + shared_mm[length, None] * along
+    moved = replace(
+        moved,
+        tips_lps=tips_lps,
+        moved_mm=shift[index, length],
+        length_mm=shared_mm[length],
+        shaft=shaft_evidence(tips_lps, moved.handles_lps, tophat, volume, device),
     )
-    return np.log(shared / even)
+    ijk = volume.lps_to_ijk(tips_lps)
+    inside = ((ijk > -0.5) & (ijk < np.array(tophat.shape[::-1]) - 0.5)).all(axis=1)
+    return _visible(moved.take(inside))
+
+
+def _best_of_each_pair(pairs: Pairs) -> Pairs:
+    """Keep the best place of the tip for each pair of ends."""
+    order = np.lexsort((-pairs.score, pairs.handle, pairs.tip))
+    tip, handle = pairs.tip[order], pairs.handle[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (tip[1:] != tip[:-1]) | (handle[1:] != handle[:-1])
+    return pairs.take(order[first])

@@ -80,6 +80,12 @@ class ShaftEvidence:
         """Return the selected pairs (indices or a boolean mask)."""
         return ShaftEvidence(**{name: values[selection] for name, values in vars(self).items()})
 
+    def joined(self, other: ShaftEvidence) -> ShaftEvidence:
+        """Return these pairs and then the others."""
+        return ShaftEvidence(
+            **{name: np.concatenate((v, vars(other)[name])) for name, v in vars(self).items()}
+        )
+
 
 def shaft_evidence(
     tips_lps: np.ndarray,

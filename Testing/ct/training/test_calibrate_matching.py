@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ct.synthetic import Settings, make_case
 
+from needle_backend.bench.synthetic import Settings, make_case
 from needle_backend.core.needles import LocateOptions
 from needle_backend.ct.doubts import MODEL as CONFIDENCE_MODEL
 from needle_backend.ct.score import MODEL as SCORE_MODEL
 from needle_backend.ct.training.calibrate import (
     CONFIDENCE_SIGNS,
+    MOVED,
     SCORE_SIGNS,
     CalibrationCase,
     calibration_case,
@@ -24,7 +25,7 @@ OPTIONS = LocateOptions()
 
 @pytest.fixture(scope="module")
 def cases() -> list[CalibrationCase]:
-    made = [make_case(seed, Settings(needles=(10, 20), false=0.15)) for seed in range(4)]
+    made = [make_case(seed, Settings(needles=(15, 25), missed=0.2, false=0.5)) for seed in range(5)]
     return [calibration_case(c.volume, c.detections, c.needles, OPTIONS) for c in made]
 
 
@@ -44,12 +45,13 @@ def test_the_fitted_confidence_has_the_coefficients_the_product_uses(cases):
 
 def test_most_chosen_needles_are_right_and_all_are_judged(cases):
     features, correct = confidence_examples(cases)
-    assert correct.mean() > 0.85
+    assert 0.7 < correct.mean() < 1
     assert {len(values) for values in features.values()} == {len(correct)}
 
 
 def test_the_shipped_coefficients_have_the_signs_that_make_sense():
-    for model, signs in ((SCORE_MODEL, SCORE_SIGNS), (CONFIDENCE_MODEL, CONFIDENCE_SIGNS)):
+    score_signs = SCORE_SIGNS | dict.fromkeys(MOVED, -1)
+    for model, signs in ((SCORE_MODEL, score_signs), (CONFIDENCE_MODEL, CONFIDENCE_SIGNS)):
         assert set(model) == {"intercept", *signs}
         assert all(sign * model[name] >= 0 for name, sign in signs.items())
         assert np.isfinite(list(model.values())).all()

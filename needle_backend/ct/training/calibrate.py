@@ -19,7 +19,14 @@ from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import match
 from needle_backend.ct.preprocess import white_top_hat
-from needle_backend.ct.score import Pairs, pair_features, score_pairs, with_scores
+from needle_backend.ct.score import (
+    MODEL,
+    Pairs,
+    pair_features,
+    score_detected,
+    score_pairs,
+    with_scores,
+)
 
 WEIGHT_DECAY = 1e-3
 """Pull of standardised coefficients towards zero, in mean log-likelihood."""
@@ -40,16 +47,22 @@ SCORE_SIGNS = {
     "handle_heatmap": 1,
     "length_support": 1,
 }
-CONFIDENCE_SIGNS = {"score": 1, "margin": 1, "length_off_mm": -1, "heatmap": 1}
+MOVED = ("moved", "moved_mm")
+"""Coefficients that are kept: tips are moved by the model that is being fitted."""
+CONFIDENCE_SIGNS = {"score": 1, "margin": 1, "length_off_mm": -1, "heatmap": 1, "moved_mm": -1}
 
 
 @dataclass(frozen=True)
 class CalibrationCase:
-    """One case's scored pairs, and its true tips and handles, (n, 3) LPS mm each."""
+    """One case's scored pairs, and its true tips and handles, (n, 3) LPS mm each.
+
+    ``detected`` are the pairs before any tip was moved.
+    """
 
     volume: Volume
     tips: Ends
     handles: Ends
+    detected: Pairs
     pairs: Pairs
     true_tips: np.ndarray
     true_handles: np.ndarray
@@ -60,19 +73,22 @@ def calibration_case(
 ) -> CalibrationCase:
     """Fuse and score what a network detected on a volume."""
     tips, handles = (fuse_over_slices(seen, kind, volume) for kind in (TIP, HANDLE))
-    pairs = score_pairs(tips, handles, white_top_hat(volume.array), volume, options)
+    where = (tips, handles, white_top_hat(volume.array), volume, options)
     true_tips = np.array([needle.tip_lps for needle in truth], float).reshape(-1, 3)
     true_handles = np.array([needle.handle_lps for needle in truth], float).reshape(-1, 3)
-    return CalibrationCase(volume, tips, handles, pairs, true_tips, true_handles)
+    detected, pairs = score_detected(*where), score_pairs(*where)
+    return CalibrationCase(volume, tips, handles, detected, pairs, true_tips, true_handles)
 
 
 def fit_score(cases: Sequence[CalibrationCase], options: LocateOptions) -> dict[str, float]:
-    """Fit the model of pair scores: a pair is right when its ends are those of one needle."""
-    correct = np.concatenate([_same_needle(case) for case in cases])
-    scored = [case.pairs for case in cases]
+    """Fit the model of pair scores: a pair is right when both ends are a needle's."""
+    correct = np.concatenate([_inside_gate(case, case.detected) for case in cases])
+    scored = [case.detected for case in cases]
     for _ in range(ROUNDS):
         features = _joined([pair_features(pairs) for pairs in scored])
-        model = fit_confidence(features, correct, SCORE_SIGNS)
+        fitted = {name: features[name] for name in SCORE_SIGNS}
+        model = fit_confidence(fitted, correct, SCORE_SIGNS)
+        model |= {name: MODEL[name] for name in MOVED}
         scored = [with_scores(pairs, options, model) for pairs in scored]
     return model
 
@@ -98,7 +114,7 @@ def confidence_examples(
             matching = match(case.pairs, case.tips, case.handles, count)
             ends = (case.pairs, case.tips, case.handles)
             features.append(needle_features(matching, *ends, case.volume))
-            correct.append(_inside_gate(case)[matching.chosen])
+            correct.append(_inside_gate(case, case.pairs)[matching.chosen])
     return _joined(features), np.concatenate(correct)
 
 
@@ -182,30 +198,10 @@ def _joined(features: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in features]) for name in features[0]}
 
 
-def _same_needle(case: CalibrationCase) -> np.ndarray:
-    """Return which pairs join the detected tip and handle of one needle."""
-    of_tip = _needle_of(case.tips.points_lps, case.true_tips)[case.pairs.tip]
-    of_handle = _needle_of(case.handles.points_lps, case.true_handles)[case.pairs.handle]
-    return (of_tip >= 0) & (of_tip == of_handle)
-
-
-def _needle_of(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Assign detected ends to true ones within the gate, one to one; -1 for false ends."""
-    from scipy.optimize import linear_sum_assignment
-
-    needle = np.full(len(points), -1)
-    distance = np.linalg.norm(points[:, None] - truth[None], axis=-1)
-    rows, columns = linear_sum_assignment(np.minimum(distance, 2 * GATE_MM))
-    near = distance[rows, columns] <= GATE_MM
-    needle[rows[near]] = columns[near]
-    return needle
-
-
-def _inside_gate(case: CalibrationCase) -> np.ndarray:
+def _inside_gate(case: CalibrationCase, pairs: Pairs) -> np.ndarray:
     """Return which pairs have both ends within the gate of one needle's."""
-    pairs = case.pairs
-    tips = case.tips.points_lps[pairs.tip][:, None] - case.true_tips
-    handles = case.handles.points_lps[pairs.handle][:, None] - case.true_handles
+    tips = pairs.tips_lps[:, None] - case.true_tips
+    handles = pairs.handles_lps[:, None] - case.true_handles
     inside = np.linalg.norm(tips, axis=-1) <= GATE_MM
     inside &= np.linalg.norm(handles, axis=-1) <= GATE_MM
     return inside.any(axis=1)
