@@ -15,7 +15,8 @@
 - ``review``: scene and history of one volume, kept the same
 - ``rescoring``: asks the backend about needles that a person placed
 - ``needle_observer``, ``placing``: what the user does in the views
-- ``needle_display``, ``slice_views``: how needles look, and where the views look
+- ``needle_display``, ``slice_views``: how needles look, and where the views look;
+  ``skin_surface``: the skin in 3D
 - ``run_panel``: Apply, Cancel, progress and status
 - ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel`` and
   ``shortcuts`` are its parts

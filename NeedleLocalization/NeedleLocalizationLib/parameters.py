@@ -27,6 +27,7 @@ class NeedleLocalizationParameters:
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = LocateOptions.device
     numbers_visible: bool = True
     ends_visible: bool = False
+    skin_visible: bool = False
 
 
 def locate_options(parameters: NeedleLocalizationParameters) -> LocateOptions:

@@ -33,6 +33,7 @@ from NeedleLocalizationLib.placing import NeedlePlacing
 from NeedleLocalizationLib.rescoring import Rescoring
 from NeedleLocalizationLib.review import Review
 from NeedleLocalizationLib.shortcuts import Shortcuts
+from NeedleLocalizationLib.skin_surface import show_skin
 from NeedleLocalizationLib.slice_views import jump_to
 from NeedleLocalizationLib.summary import open_questions, summary_text
 
@@ -100,6 +101,7 @@ class ReviewPanel:
         with self._observer.muted():
             show_numbers(self._observer.nodes, self._parameters.numbers_visible)
         show_lone_ends(self.volume_node, self._parameters.ends_visible)
+        show_skin(self.volume_node, self._parameters.skin_visible)
         implant = self._review.implant if self._review else Implant()
         self._ui.summaryLabel.text = summary_text(implant, quality_limits(self._parameters))
 
