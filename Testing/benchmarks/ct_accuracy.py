@@ -15,20 +15,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from needle_backend.core.device import choose_device
-from needle_backend.core.files import written_whole
 from needle_backend.core.markups import write_markups
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken
+from needle_backend.core.runner import choose_runner
 from needle_backend.core.runner import choose_runner
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
 from needle_backend.core.weights import find_weights
 from needle_backend.ct.detect import detect_ends
-from needle_backend.ct.ends import TIP, SliceEnds
+from needle_backend.ct.detections import read_detections, write_detections
+from needle_backend.ct.ends import SliceEnds
 from needle_backend.ct.localize import needles_from_ends
 from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.training.backgrounds import find_backgrounds
@@ -57,8 +56,8 @@ def main() -> None:
         volume = read_volume(folder / "ct.nii.gz")
         stored = output / "detections" / f"{folder.name}.json"
         if not stored.exists():
-            write_ends(stored, detect_ends(network, volume.array, inputs))
-        locate_twice(folder, volume, read_ends(stored), output, arguments.solver)
+            write_detections(stored, detect_ends(network, volume.array, inputs))
+        locate_twice(folder, volume, read_detections(stored), output, arguments.solver)
     report = {}
     for mode in ("count_given", "count_unknown"):
         report[mode] = evaluate_path(output / "cases", output / mode, arguments.gate)
@@ -67,9 +66,7 @@ def main() -> None:
     print(text)
 
 
-def locate_twice(
-    folder: Path, volume: Volume, seen: SliceEnds, output: Path, solver: str
-) -> None:
+def locate_twice(folder: Path, volume: Volume, seen: SliceEnds, output: Path, solver: str) -> None:
     """Match the ends of one case with its count given and without, and write both results."""
     tophat = white_top_hat(volume.array)
     count = len(read_truth(folder / "truth.json"))
@@ -81,49 +78,7 @@ def locate_twice(
         result = needles_from_ends(seen, volume, tophat, options, CancelToken())
         place = output / mode / folder.name
         write_markups(place / "needles.mrk.json", result.needles)
-        write_ends(place / "detections.json", seen)
-
-
-def write_ends(path: Path, ends: SliceEnds) -> None:
-    """Write detections as a list of objects, of the form of truth.json's ``slice_ends``."""
-    rows = [
-        {
-            "kind": "tip" if kind == TIP else "handle",
-            "slice": int(k),
-            "column": float(column),
-            "row": float(row),
-            "angle_deg": float(angle),
-            "score": float(score),
-        }
-        for kind, column, row, k, angle, score in zip(
-            ends.kind,
-            ends.column,
-            ends.row,
-            ends.slice_index,
-            ends.angle_deg,
-            ends.score,
-            strict=True,
-        )
-    ]
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(rows), encoding="utf-8")
-
-
-def read_ends(path: Path) -> SliceEnds:
-    """Inverse of :func:`write_ends`."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-
-    def column(name: str) -> np.ndarray:
-        return np.array([row[name] for row in rows], float)
-
-    return SliceEnds(
-        kind=np.array([row["kind"] == "tip" for row in rows], np.int8),
-        column=column("column"),
-        row=column("row"),
-        slice_index=column("slice").astype(int),
-        angle_deg=column("angle_deg"),
-        score=column("score"),
-    )
+        write_detections(place / "detections.json", seen)
 
 
 def _arguments() -> argparse.Namespace:
