@@ -20,7 +20,6 @@ from needle_backend.core.markups import write_markups
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken
 from needle_backend.core.runner import choose_runner
-from needle_backend.core.runner import choose_runner
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
