@@ -61,10 +61,17 @@ class NeedleTable:
         self._rows: list[NeedleRecord] = []
         self._sorted_by, self._is_descending = DOUBTS, False
         self._silent = False
+        # Rows are as high as their texts need, once the columns have found their widths.
+        self._fit_timer = qt.QTimer()
+        self._fit_timer.setSingleShot(True)
+        self._fit_timer.setInterval(0)
+        self._fit_timer.connect("timeout()", lambda: widget.resizeRowsToContents())
         self._make_columns()
         widget.connect("itemSelectionChanged()", self._on_selection_changed)
         widget.connect("cellClicked(int,int)", self._on_cell_clicked)
-        widget.horizontalHeader().connect("sectionClicked(int)", self._on_header_clicked)
+        header = widget.horizontalHeader()
+        header.connect("sectionClicked(int)", self._on_header_clicked)
+        header.connect("sectionResized(int,int,int)", self._on_section_resized)
 
     @property
     def uids(self) -> list[str]:
@@ -108,6 +115,10 @@ class NeedleTable:
         else:
             self._widget.clearSelection()
         self._silent = False
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        self._fit_timer.stop()
 
     def step(self, by: int) -> None:
         """Select the row ``by`` rows further down, staying in the table."""
@@ -181,6 +192,10 @@ class NeedleTable:
         self._show_order()
         self.sort()
 
+    def _on_section_resized(self, column: int, old_px: int, new_px: int) -> None:
+        if column == DOUBTS:
+            self._fit_timer.start()
+
     def _on_selection_changed(self) -> None:
         if not self._silent and self.selected is not None:
             self._on_select(self.selected)
@@ -193,6 +208,14 @@ class NeedleTable:
 def cell_text(record: NeedleRecord, column: int) -> str:
     """Return what a cell says."""
     return CELL_TEXTS[column](record)
+
+
+def described(record: NeedleRecord | None) -> str:
+    """Return why to look twice at a needle and what was done to it, as far as there is anything."""
+    if record is None:
+        return ""
+    parts = [*record.doubts, *([record.log.in_words()] if record.log.entries else [])]
+    return f"{record.id}: {'; '.join(parts)}" if parts else ""
 
 
 def confidence_text(confidence: float | None) -> str:

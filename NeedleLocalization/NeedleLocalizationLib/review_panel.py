@@ -25,7 +25,7 @@ from NeedleLocalizationLib.needle_nodes import (
     world_ends_ras,
 )
 from NeedleLocalizationLib.needle_observer import NeedleObserver
-from NeedleLocalizationLib.needle_table import NeedleTable
+from NeedleLocalizationLib.needle_table import NeedleTable, described
 from NeedleLocalizationLib.needle_views import NeedleViews
 from NeedleLocalizationLib.pairing_panel import PairingPanel
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, quality_limits
@@ -131,6 +131,7 @@ class ReviewPanel:
         """Observe and do nothing any more."""
         self.exit()
         self._timer.stop()
+        self.table.close()
         self._views.turn_back()
         self.forget()
 
@@ -311,6 +312,7 @@ class ReviewPanel:
         node = self._selected_node()
         with self._observer.muted():
             highlight(self._observer.nodes, node)
+        self._ui.needleLabel.text = described(self.table.selected)
         self._show_buttons()
 
     def _show_buttons(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import slicer
@@ -13,14 +14,19 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 import needle_backend
 from needle_backend.core.errors import InputError
+from needle_backend.core.markups import read_markups
 from needle_backend.core.needles import LocateOptions, LocateResult, Needle, NeedleCount
 from needle_backend.core.progress import CancelToken, Progress
+from needle_backend.core.quality import QualityLimits
+from needle_backend.core.review_log import ReviewState
 from needle_backend.core.volume import Volume
 from needle_backend.core.weights import list_weights
+from NeedleLocalizationLib.export_files import FORMATS, export_needles
 from NeedleLocalizationLib.installation import missing_packages
 from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
-from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of
+from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of, read_implant
+from NeedleLocalizationLib.review import Review
 
 SAMPLE = Path(needle_backend.__file__).parents[1] / "Resources" / "Sample"
 GATE_MM = 5.0
@@ -105,6 +111,32 @@ class NeedleLocalizationTest(ScriptedLoadableModuleTest):
         logic.locate(second, LocateOptions())
         self.assertEqual(needle_nodes_of(first), kept)
         self.assertEqual(len(needle_nodes_of(second)), 1)
+
+    def test_what_was_done_to_needles_can_be_undone(self) -> None:
+        volume_node = add_example_volume()
+        first, _second = NeedleLocalizationLogic(GivenNeedles()).locate(
+            volume_node, LocateOptions()
+        )
+        review = Review(volume_node)
+        found = review.implant
+        uid = found.needles[0].uid
+        review.act("accept", found.accepted([uid]))
+        first.SetNthControlPointPosition(0, 5.0, 5.0, 5.0)  # as dragged in a view
+        self.assertEqual(review.notice(), [uid])
+        self.assertEqual(review.implant[uid].state, ReviewState.edited)
+        review.act("delete", review.implant.without(uid))
+        self.assertEqual(len(needle_nodes_of(volume_node)), 1)
+        for expected in ("delete", "move N01", "accept"):
+            self.assertEqual(review.undo(), expected)
+        self.assertEqual(read_implant(volume_node), found)
+
+    def test_needles_are_exported_and_read_back(self) -> None:
+        volume_node = add_example_volume()
+        NeedleLocalizationLogic(GivenNeedles()).locate(volume_node, LocateOptions())
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "needles.mrk.json")
+            export_needles(path, FORMATS[0], volume_node, QualityLimits())
+            self.assertEqual(read_markups(path), EXAMPLE_NEEDLES)
 
     def test_a_volume_without_image_is_refused_and_the_scene_kept(self) -> None:
         empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")

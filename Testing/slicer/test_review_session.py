@@ -257,6 +257,18 @@ def test_the_summary_holds_the_needles_against_the_number_given(reviewed):
     assert "2 fewer than the 18 expected" in reviewed.ui.summaryLabel.text
 
 
+def test_the_selected_needle_tells_its_doubts_in_full(reviewed):
+    select(reviewed, "N10")
+    assert reviewed.ui.needleLabel.text == (
+        "N10: the shaft fades below 100 HU for 35 mm; length 141 mm, others 187 mm"
+    )
+    reviewed.ui.rejectButton.click()
+    select(reviewed, "N10")
+    assert "rejected by" in reviewed.ui.needleLabel.text
+    select(reviewed, "N01")
+    assert reviewed.ui.needleLabel.text == ""
+
+
 # What stays
 
 
