@@ -128,6 +128,7 @@ def test_a_tip_detected_up_the_shaft_is_moved_to_the_length_the_others_share():
     tips, handles = perfect_ends(case)
     true_tip = tips.points_lps[5].copy()
     tips.points_lps[5] += 0.06 * (handles.points_lps[5] - true_tip)
+    tips = replace(tips, score=np.full(len(tips), 0.3))
     pairs = scored(case, tips, handles)
     moved = np.flatnonzero((pairs.tip == 5) & (pairs.handle == 5))
     assert pairs.moved_mm[moved] == pytest.approx(0.06 * 180, abs=0.5)

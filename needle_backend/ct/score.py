@@ -56,8 +56,8 @@ LEAST_WITNESS = 0.05
 """Probability from which a pair has a say about lengths; many unsure ones still make a peak."""
 LEAST_MOVE_MM, LARGEST_MOVE_MM = 3.0, 25.0
 """How far a tip may be moved along its needle to a length that the case shares."""
-MOVABLE = -4.0
-"""Log-odds, lengths aside, from which it is tried."""
+MOVABLE, SETTLED = -3.0, 1.0
+"""It is tried with pairs this likely, lengths aside; not for a handle that has a pair so likely."""
 
 
 @dataclass(frozen=True)
@@ -308,8 +308,11 @@ def _with_moved_tips(pairs: Pairs, tophat: np.ndarray, volume: Volume, device: s
     shared_mm = shared_lengths(pairs.length_mm[witness], weight)
     shift = np.abs(shared_mm - pairs.length_mm[:, None])
     lengths_aside = pairs.score - MODEL["length_support"] * pairs.length_support
-    movable = (shift > LEAST_MOVE_MM) & (shift <= LARGEST_MOVE_MM)
-    index, length = np.nonzero(movable & (lengths_aside > MOVABLE)[:, None])
+    best_of_handle = np.full(pairs.handle.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(best_of_handle, pairs.handle, pairs.score)
+    movable = (lengths_aside > MOVABLE) & (best_of_handle[pairs.handle] < SETTLED)
+    near = (shift > LEAST_MOVE_MM) & (shift <= LARGEST_MOVE_MM)
+    index, length = np.nonzero(near & movable[:, None])
     moved = pairs.take(index)
     along = unit_vectors(moved.tips_lps - moved.handles_lps)
     tips_lps = moved.handles_lps + shared_mm[length, None] * along

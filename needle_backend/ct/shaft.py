@@ -19,6 +19,8 @@ SAMPLES = 40
 """Samples along a shaft: 3 to 6 mm apart."""
 TIP_MARGIN_MM, HUB_MARGIN_MM = 4.0, 16.0
 """Left out at the two ends: the tip's own blur, and the hub."""
+AT_ONCE = 128
+"""Pairs measured at once on a CPU: their sheets stay in its cache."""
 STEP_MM = 0.9
 ACROSS_MM = STEP_MM * np.arange(-6, 7)
 """Samples across a shaft: a bow of 4 mm, and the neighbours beside it."""
@@ -98,6 +100,22 @@ def shaft_evidence(
 
     ``device`` other than "cpu" samples the volume there, through torch.
     """
+    at_once = AT_ONCE if device == "cpu" else max(len(tips_lps), 1)
+    parts = [
+        _evidence(tips_lps[i : i + at_once], handles_lps[i : i + at_once], tophat, volume, device)
+        for i in range(0, max(len(tips_lps), 1), at_once)
+    ]
+    names = vars(parts[0])
+    return ShaftEvidence(**{n: np.concatenate([vars(part)[n] for part in parts]) for n in names})
+
+
+def _evidence(
+    tips_lps: np.ndarray,
+    handles_lps: np.ndarray,
+    tophat: np.ndarray,
+    volume: Volume,
+    device: str,
+) -> ShaftEvidence:
     sheets = sample_sheets(tips_lps, handles_lps, tophat, volume, device)
     bow = _brightest_bow(sheets)
     along = _smooth_along(sheets)
@@ -108,7 +126,7 @@ def shaft_evidence(
     clipped = np.minimum(on_path, CLIP_HU)
     return ShaftEvidence(
         mean_hu=clipped.mean(axis=1),
-        low_hu=np.quantile(clipped, 0.1, axis=1),
+        low_hu=_tenth_percentile(clipped),
         seen=(on_path > SEEN_HU).mean(axis=1),
         astray=((brightest > BESIDE_HU) & (middle < BESIDE_SHARE * brightest)).mean(axis=1),
         wander_mm=wander,
@@ -206,10 +224,31 @@ def _arc(samples: int) -> np.ndarray:
 def _sample(
     array: np.ndarray, slice_index: np.ndarray, row: np.ndarray, column: np.ndarray
 ) -> np.ndarray:
-    from scipy.ndimage import map_coordinates
+    """Interpolate trilinearly, edges repeated: map_coordinates in half its time."""
+    values = array.reshape(-1)
+    k, part_k, next_k = _cell(slice_index, array.shape[0])
+    j, part_j, next_j = _cell(row, array.shape[1])
+    i, part_i, next_i = _cell(column, array.shape[2])
+    columns = array.shape[2]
+    corner = (k * array.shape[1] + j) * columns + i
 
-    where = np.broadcast_arrays(slice_index, row, column)
-    return map_coordinates(array, where, np.float32, order=1, mode="nearest", prefilter=False)
+    def in_row(at: np.ndarray) -> np.ndarray:
+        left = values[at].astype(np.float32)
+        return left + (values[at + next_i] - left) * part_i
+
+    def in_slice(at: np.ndarray) -> np.ndarray:
+        upper = in_row(at)
+        return upper + (in_row(at + next_j * columns) - upper) * part_j
+
+    near = in_slice(corner)
+    return near + (in_slice(corner + next_k * array.shape[1] * columns) - near) * part_k
+
+
+def _cell(index: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the cell that holds each index, the place in it (0..1), and the step to the next."""
+    index = np.clip(index, 0, size - 1).astype(np.float32)
+    cell = np.minimum(index.astype(np.int32), max(size - 2, 0))
+    return cell, index - cell, int(size > 1)
 
 
 def _sample_with_torch(
@@ -232,6 +271,10 @@ def _sample_with_torch(
     return values[0, 0].cpu().numpy()
 
 
+def _tenth_percentile(path: np.ndarray) -> np.ndarray:
+    return np.partition(path, SAMPLES // 10, axis=1)[:, SAMPLES // 10]
+
+
 def _brightest_bow(sheets: np.ndarray) -> np.ndarray:
     """Return the bow, mm, of the brightest even path through each sheet."""
     clipped = np.minimum(sheets, CLIP_HU)
@@ -242,8 +285,7 @@ def _brightest_bow(sheets: np.ndarray) -> np.ndarray:
         part = (position - left).astype(np.float32)
         samples = np.arange(SAMPLES)
         path = clipped[:, samples, left] * (1 - part) + clipped[:, samples, left + 1] * part
-        low = np.partition(path, SAMPLES // 10, axis=1)[:, SAMPLES // 10]
-        merits.append(path.mean(axis=1) + low - BOW_COST_HU * abs(bow))
+        merits.append(path.mean(axis=1) + _tenth_percentile(path) - BOW_COST_HU * abs(bow))
     return BOWS_MM[np.argmax(merits, axis=0)]
 
 
