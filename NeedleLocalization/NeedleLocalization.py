@@ -62,6 +62,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic: NeedleLocalizationLogic
         self._parameters: NeedleLocalizationParameters
         self._run: LocalizationRun | None = None
+        self._keeps_hand_made = False
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -155,6 +156,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             volume_node = self._parameters.volume
             if not self._may_replace_needles_of(volume_node):
                 return
+            self._keeps_hand_made = self._user_keeps_hand_made()
             self.logic.require_packages()
             self._run = self.logic.start(
                 volume_node,
@@ -175,11 +177,23 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             windowTitle=_("Needle Localization"),
         )
 
+    def _user_keeps_hand_made(self) -> bool:
+        count = self._review.hand_made_count()
+        if count == 0 or slicer.app.testingEnabled():
+            return False
+        question = _(
+            "{count} needles were accepted, added or edited. Keep them?\n\n"
+            "Yes: keep them, and add what is found elsewhere.\nNo: replace them too."
+        )
+        return slicer.util.confirmYesNoDisplay(
+            question.format(count=count), windowTitle=_("Needle Localization")
+        )
+
     def _on_run_end(self, run: LocalizationRun) -> None:
         self._run = None
         try:
             result = run.result()
-            self._review.take_run(run, result)
+            self._review.take_run(run, result, self._keeps_hand_made)
             message = result_text(result)
         except Exception as error:
             message = explain(error)

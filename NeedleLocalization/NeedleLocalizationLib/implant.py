@@ -10,12 +10,16 @@ import getpass
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from math import dist
 
 from needle_backend.core.markups import needle_colour
 from needle_backend.core.needles import LocateResult, Needle, Point, as_point, number_needles
 from needle_backend.core.review_log import ReviewLog, ReviewState, edit_in_words
 
 Colour = tuple[float, float, float]
+
+SAME_MM = 5.0
+"""Needles whose ends are nearer than this are one needle, found twice."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ class NeedleRecord:
             self.doubts,
             self.id,
         )
+
+    def is_same_as(self, other: NeedleRecord) -> bool:
+        """Tell whether both ends lie where another needle's do."""
+        ends = zip(self.ends_ras, other.ends_ras, strict=True)
+        return all(dist(mine, others) <= SAME_MM for mine, others in ends)
 
     def logged(self, state: ReviewState, what: str = "") -> NeedleRecord:
         """Return it with what the user has just done to it."""
@@ -159,6 +168,24 @@ class Implant:
         tips, handles = list(self.lone_tips_ras), list(self.lone_handles_ras)
         implant, uid = self.with_needle(tips.pop(tip), handles.pop(handle))
         return replace(implant, lone_tips_ras=tuple(tips), lone_handles_ras=tuple(handles)), uid
+
+    @property
+    def hand_made(self) -> tuple[NeedleRecord, ...]:
+        """The needles that a person accepted, placed or moved."""
+        kept = (ReviewState.accepted, ReviewState.added, ReviewState.edited)
+        return tuple(record for record in self.needles if record.state in kept)
+
+    def keeping(self, kept: Iterable[NeedleRecord]) -> Implant:
+        """Return it with needles of an earlier one in place of those found where they lie."""
+        implant = replace(self, needles=())._with_needles(kept)
+        taken = {record.id for record in implant.needles}
+        # Last come those that need another number, when all others have theirs.
+        for record in sorted(self.needles, key=lambda record: record.id in taken):
+            if not any(record.is_same_as(other) for other in implant.needles):
+                number = implant.free_id() if record.id in taken else record.id
+                own = replace(record, id=number, colour=implant.free_colour())
+                implant = implant._with_needles((*implant.needles, own))
+        return implant
 
     def free_id(self) -> str:
         """Return the number after the last one."""

@@ -89,11 +89,18 @@ class ReviewPanel:
         self._take_over()
         self._refresh()
 
-    def take_run(self, run: LocalizationRun, result: LocateResult) -> None:
+    def hand_made_count(self) -> int:
+        """Return how many of the needles shown a person accepted, placed or moved."""
+        return len(self._review.implant.hand_made) if self._review else 0
+
+    def take_run(self, run: LocalizationRun, result: LocateResult, keep_hand_made: bool) -> None:
         """Put the needles that a run found in place of those its volume had."""
         self._rescoring.volume_was_sent(run.job, run.volume_input.mark)
         review = self._review_of(run.volume_node)
-        review.act(_("find needles"), implant_of_result(run.volume_node, result))
+        found = implant_of_result(run.volume_node, result)
+        with self._observer.muted():
+            kept = review.implant.hand_made if keep_hand_made else ()
+            review.act(_("find needles"), found.keeping(kept) if kept else found)
         self._refresh()
 
     def show_choices(self) -> None:

@@ -106,6 +106,24 @@ def test_the_same_volume_run_twice_can_be_undone(reviewed, apply):
     assert sorted(cells(reviewed)) == sorted(before)
 
 
+def test_a_second_run_keeps_what_a_person_did_when_told_so(reviewed, apply, monkeypatch):
+    select(reviewed, "N13")
+    reviewed.ui.acceptButton.click()
+    select(reviewed, "N05")
+    reviewed.ui.swapButton.click()
+    asked = []
+    monkeypatch.setattr(type(slicer.app), "testingEnabled", lambda self: False)
+    for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay"):
+        monkeypatch.setattr(slicer.util, name, lambda text, **options: asked.append(text) or True)
+    apply(reviewed, QuickLocalizer(result_of(IMPLANT)))
+    assert "2 needles were accepted, added or edited. Keep them?" in asked[1]
+    assert_scene_and_table_agree(reviewed)
+    states = {row[0]: row[4] for row in cells(reviewed)}
+    assert (states["N13"], states["N05"]) == ("accepted", "edited")
+    # N05 was turned round, so the needle found there is another one, under a number of its own.
+    assert len(states) == 17
+
+
 def test_each_volume_has_its_own_history(reviewed, apply, volume_node):
     from NeedleLocalizationLib.self_test import add_example_volume
 

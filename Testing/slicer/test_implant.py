@@ -120,6 +120,22 @@ def test_pairing_uses_up_the_ends(found):
     assert (implant.lone_tips_ras, implant.lone_handles_ras) == ((), ())
 
 
+def test_a_needle_that_was_kept_is_not_found_a_second_time(lib, found):
+    kept = found.accepted([uid_of(found, "N03")]).hand_made
+    merged = lib[0].implant_of(result_of(DOUBTED)).keeping(kept)
+    assert [record.id for record in merged.needles] == [record.id for record in found.needles]
+    assert merged[kept[0].uid] == kept[0]
+    assert len({record.colour for record in merged.needles}) == 16
+
+
+def test_only_a_needle_whose_number_is_taken_gets_another_one(lib, found):
+    turned = found.swapped(uid_of(found, "N03"))
+    merged = lib[0].implant_of(result_of(DOUBTED)).keeping(turned.hand_made)
+    before = {record.ends_ras: record.id for record in found.needles}
+    renamed = {before[r.ends_ras]: r.id for r in merged.needles if r.ends_ras in before}
+    assert {old: new for old, new in renamed.items() if old != new} == {"N03": "N17"}
+
+
 # What to doubt
 
 
