@@ -22,7 +22,7 @@ from needle_backend.ct.shaft import ShaftEvidence, glance, shaft_evidence
 TURN_DEG = 30.0
 """Largest angle between a pair's direction and the one seen at either end. The paper allows 20, but
 a network's directions have long tails, and the picture tells wrong pairs better."""
-KEPT_PER_END, KEPT_WITHIN_HU = 8, 120.0
+KEPT_PER_END, KEPT_WITHIN_HU = 8, 80.0
 """How many candidates an end keeps for a close look, not much darker than its best at a glance."""
 TURN_COST_HU = 2.0
 """What a degree of turn costs in that choice."""
