@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,18 @@ def choose_device(requested: str) -> DeviceChoice:
 def _is_cuda_name(name: str) -> bool:
     kind, _, number = name.partition(":")
     return kind == "cuda" and (number.isdigit() or name == "cuda")
+
+
+def leave_cores_free() -> None:
+    """Let torch compute on half of the cores, unless OMP_NUM_THREADS says otherwise.
+
+    Threads that wait for one another on a busy core made the network fifteen times slower on a
+    two-core machine, while the second thread saved a quarter of its time when nothing else ran.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
 
 
 def to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:

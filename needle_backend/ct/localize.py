@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from needle_backend.core.device import choose_device
+from needle_backend.core.device import choose_device, leave_cores_free
 from needle_backend.core.needles import (
     LocateOptions,
     LocateResult,
@@ -85,7 +85,9 @@ class InProcessLocalizer:
     ) -> tuple[LocateResult, SliceEnds]:
         """Find the needles of a CT, and return beside them the ends seen on its slices."""
         clock = _Clock()
-        choice = choose_device(options.device)
+        with clock.measured("start"):
+            choice = choose_device(options.device)
+            leave_cores_free()
         locate_on = partial(self._locate_on, volume, options, progress, cancel, clock)
         try:
             result, seen = locate_on(choice.device)
