@@ -171,7 +171,12 @@ def test_ctrl_c_while_the_network_runs_leaves_nothing(tmp_path):
     command = [sys.executable, "-c", watch, "locate", CT, "--device", "cpu"]
     command += ["--output", tmp_path / "x.mrk.json", "--picture", tmp_path / "x.png"]
     process = subprocess.Popen(
-        list(map(str, command)), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        list(map(str, command)),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores Ctrl-C, and so does all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while "network" not in (line := process.stdout.readline()):
         assert line, process.stderr.read()

@@ -27,9 +27,16 @@ SLOW = textwrap.dedent(
 )
 
 
+def heed_ctrl_c():
+    """What a shell starts in the background ignores Ctrl-C, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(seconds, *arguments, **streams):
     command = [sys.executable, "-c", SLOW, str(seconds), *map(str, arguments)]
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, **streams)
+    return subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c, **streams
+    )
 
 
 def test_ctrl_c_ends_with_130_and_leaves_no_output(ct_file):
