@@ -76,6 +76,12 @@ def test_a_run_ends_quietly_with_everything_written(of_the_sample, expected):
     assert (folder / "overview.png").stat().st_size <= 300_000
 
 
+def test_another_run_gives_the_very_same_needles(capfd, expected):
+    again = located(capfd, CT)
+    assert again.needles == expected.needles
+    assert again.unmatched_tips == expected.unmatched_tips
+
+
 def test_what_was_done_is_told(expected):
     assert expected.device == "cpu"
     assert DEFAULT_CT_WEIGHTS in expected.weights
