@@ -13,13 +13,14 @@ from torchvision.ops import deform_conv2d
 
 from needle_backend.bench.timing import Timing, in_ms, machine, ratio, scaling, timed
 from needle_backend.bench.volumes import with_slices
+from needle_backend.core.device import autocast
 from needle_backend.core.markups import write_markups
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken, no_progress
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume, write_volume
 from needle_backend.core.weights import find_weights
-from needle_backend.ct.detect import autocast, detect_ends, neighbour_stacks
+from needle_backend.ct.detect import detect_ends, neighbour_stacks
 from needle_backend.ct.localize import InProcessLocalizer
 from needle_backend.ct.network import DeformableHead, TipHandleNetwork
 from needle_backend.ct.preprocess import InputSettings, network_input_torch

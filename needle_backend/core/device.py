@@ -80,3 +80,24 @@ def to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:
     if torch.device(device).type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bf16 where the processor computes in it, else plain float32."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether this device multiplies bf16 in hardware.
+
+    CUDA GPUs do from Ampere on, CPUs with AVX512-BF16 or AMX.
+    """
+    import torch
+
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return major >= 8
+    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(capable())

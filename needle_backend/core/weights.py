@@ -6,14 +6,18 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from needle_backend.core.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "Weights"
 """Beside the package, in the source tree as in an installed extension."""
 
 DEFAULT_CT_WEIGHTS = "ct_hrnet_w18_small"
+DEFAULT_US_WEIGHTS = "us_yolot"
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,15 @@ def list_weights(folder: Path = WEIGHTS_FOLDER) -> list[WeightsFile]:
     return [_with_card(path) for path in sorted(folder.glob("*.safetensors"))]
 
 
-def find_weights(name_or_path: str | None) -> WeightsFile:
-    """Find weights by name or path, checked against their card; None gives the CT default.
+def find_weights(name_or_path: str | None, default: str = DEFAULT_CT_WEIGHTS) -> WeightsFile:
+    """Find weights by name or path, checked against their card; None gives the default.
 
     Raises
     ------
     InputError
         When there is no such file or card, or the file's sha256 is not the card's.
     """
-    name = name_or_path or DEFAULT_CT_WEIGHTS
+    name = name_or_path or default
     path = Path(name)
     if path.suffix != ".safetensors":
         path = WEIGHTS_FOLDER / f"{name}.safetensors"
@@ -53,6 +57,27 @@ def find_weights(name_or_path: str | None) -> WeightsFile:
             "or altered; install it again."
         )
     return found
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file as float32 tensors.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read as a safetensors file.") from error
+    return {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in tensors.items()
+    }
 
 
 def sha256_of(path: Path) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from needle_backend.core.device import to_device
+from needle_backend.core.device import autocast, to_device
 from needle_backend.core.progress import CancelToken, Progress, no_progress
 from needle_backend.ct.batches import in_batches
 from needle_backend.ct.ends import SliceEnds
@@ -79,24 +79,6 @@ def neighbour_stacks(
     lowest = index.min()
     hu = to_device(array[lowest : index.max() + 1], device)
     return hu[to_device(index - lowest, device)]
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bf16 where the processor computes in it, else plain float32."""
-    capable = cpu_has_bf16() if device.type == "cpu" else gpu_has_bf16(device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=capable)
-
-
-def gpu_has_bf16(device: torch.device) -> bool:
-    """Whether this CUDA GPU multiplies bf16 in hardware (from Ampere on)."""
-    major, _ = torch.cuda.get_device_capability(device)
-    return major >= 8
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware (AVX512-BF16 or AMX)."""
-    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(capable())
 
 
 def decode(

@@ -129,7 +129,7 @@ class InProcessLocalizer:
         wanted = find_weights(weights)
         loaded = self._loaded
         if loaded is None or (loaded.weights, loaded.device) != (wanted, device):
-            from needle_backend.ct.folding import fold_batch_norms
+            from needle_backend.core.folding import fold_batch_norms
             from needle_backend.ct.weights import load_network
 
             network, inputs = load_network(wanted, device)

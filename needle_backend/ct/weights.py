@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from needle_backend.core.errors import InputError
-from needle_backend.core.weights import WeightsFile
+from needle_backend.core.weights import WeightsFile, load_state
 from needle_backend.ct.network import NetworkSettings, TipHandleNetwork
 from needle_backend.ct.preprocess import InputSettings
 
@@ -36,21 +32,3 @@ def load_network(weights: WeightsFile, device: str) -> tuple[TipHandleNetwork, I
         ) from error
     network = network.eval().to(device, memory_format=torch.channels_last)
     return network, settings
-
-
-def load_state(path: Path) -> dict[str, torch.Tensor]:
-    """Read a safetensors file as float32 tensors.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read.
-    """
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as a safetensors file.") from error
-    return {
-        name: value.float() if value.is_floating_point() else value
-        for name, value in tensors.items()
-    }

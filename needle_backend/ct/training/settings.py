@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
-from needle_backend.core.errors import InputError
+from needle_backend.core.settings import read_toml
 
 Range = tuple[float, float]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -97,49 +94,6 @@ def read_settings(path: Path | None) -> SimulationSettings:
         When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
     """
     return SimulationSettings() if path is None else read_toml(SimulationSettings, path)
-
-
-def read_toml(kind: type[T], path: Path) -> T:
-    """Read a (nested) settings dataclass from a TOML file.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
-    """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}.") from error
-    return _from_table(kind, table, path)
-
-
-def _from_table(kind: type[T], table: dict[str, Any], path: Path) -> T:
-    defaults = kind()
-    known = {item.name for item in fields(kind)}
-    values: dict[str, Any] = {}
-    for name, value in table.items():
-        if name not in known:
-            raise InputError(
-                f"{path} sets {name!r}, which {kind.__name__} does not have; "
-                f"it has {', '.join(sorted(known))}."
-            )
-        values[name] = _converted(getattr(defaults, name), value, name, path)
-    return kind(**values)
-
-
-def _converted(default: Any, value: Any, name: str, path: Path) -> Any:
-    if is_dataclass(default) and isinstance(value, dict):
-        return _from_table(type(default), value, path)
-    if isinstance(default, tuple) and isinstance(value, list):
-        return tuple(value)
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(default) is not type(value):
-        raise InputError(f"{path}: {name} must look like {default!r}, not {value!r}.")
-    return value
 
 
 def draw(rng: np.random.Generator, bounds: Range) -> float:

@@ -18,6 +18,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from needle_backend.core.errors import InputError
+from needle_backend.core.settings import read_toml
+from needle_backend.core.weights import load_state
 from needle_backend.ct.detect import detect_ends
 from needle_backend.ct.ends import HANDLE, TIP
 from needle_backend.ct.network import NetworkSettings, TipHandleNetwork
@@ -25,9 +27,7 @@ from needle_backend.ct.preprocess import InputSettings
 from needle_backend.ct.training import losses
 from needle_backend.ct.training.dataset import Case, CropDataset, CropSettings, load_cases
 from needle_backend.ct.training.export import export_weights
-from needle_backend.ct.training.settings import read_toml
 from needle_backend.ct.training.slice_score import SliceScore, score_slices
-from needle_backend.ct.weights import load_state
 
 
 @dataclass(frozen=True)

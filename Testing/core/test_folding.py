@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from needle_backend.ct.folding import fold_batch_norms
+from needle_backend.core.folding import fold_batch_norms
 from needle_backend.ct.network import NetworkSettings, TipHandleNetwork
 
 
