@@ -1,0 +1,1 @@
+"""Making data for the ultrasound networks, training and judging them."""
