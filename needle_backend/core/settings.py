@@ -1,4 +1,4 @@
-"""Settings files: nested dataclasses read from TOML, with every mistake named."""
+"""Settings files: nested dataclasses read from TOML, and draws from the ranges in them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from needle_backend.core.errors import InputError
 
+Range = tuple[float, float]
 T = TypeVar("T")
 
 
@@ -53,3 +56,13 @@ def _converted(default: Any, value: Any, name: str, path: Path) -> Any:
     if type(default) is not type(value):
         raise InputError(f"{path}: {name} must look like {default!r}, not {value!r}.")
     return value
+
+
+def draw(rng: np.random.Generator, bounds: Range) -> float:
+    """Draw uniformly between two bounds."""
+    return float(rng.uniform(bounds[0], bounds[1]))
+
+
+def draw_int(rng: np.random.Generator, bounds: Range) -> int:
+    """Draw a whole number between two bounds, both included."""
+    return int(rng.integers(int(bounds[0]), int(bounds[1]) + 1))

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from needle_backend.ct.training.settings import PatientSettings, draw
+from needle_backend.core.settings import draw
+from needle_backend.ct.training.settings import PatientSettings
 from needle_backend.ct.training.splat import Grid
 
 AIR_HU, FAT_HU, MUSCLE_HU = -1000.0, -95.0, 52.0

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from needle_backend.core.needles import Needle, as_point
+from needle_backend.core.settings import draw, draw_int
 from needle_backend.ct.training.anatomy import Background
-from needle_backend.ct.training.settings import NeedleSettings, PatientSettings, draw, draw_int
+from needle_backend.ct.training.settings import NeedleSettings, PatientSettings
 from needle_backend.ct.training.splat import Grid
 
 _HUB_CLEARANCE_MM = 18.0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from needle_backend.core.settings import draw
 from needle_backend.ct.training.anatomy import AIR_HU, Background
 from needle_backend.ct.training.implants import Implant, ImplantNeedle, Template
-from needle_backend.ct.training.settings import PatientSettings, draw
+from needle_backend.ct.training.settings import PatientSettings
 from needle_backend.ct.training.splat import Grid, Points, splat, tube
 
 _STEP_MM = 0.3

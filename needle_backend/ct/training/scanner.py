@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from needle_backend.ct.training.settings import ScannerSettings, draw
+from needle_backend.core.settings import draw
+from needle_backend.ct.training.settings import ScannerSettings
 
 _ANGLES = 256
 _WATER_PER_MM = 0.019

@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from needle_backend.core.settings import read_toml
-
-Range = tuple[float, float]
+from needle_backend.core.settings import Range, read_toml
 
 
 @dataclass(frozen=True)
@@ -94,13 +90,3 @@ def read_settings(path: Path | None) -> SimulationSettings:
         When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
     """
     return SimulationSettings() if path is None else read_toml(SimulationSettings, path)
-
-
-def draw(rng: np.random.Generator, bounds: Range) -> float:
-    """Draw uniformly between two bounds."""
-    return float(rng.uniform(bounds[0], bounds[1]))
-
-
-def draw_int(rng: np.random.Generator, bounds: Range) -> int:
-    """Draw a whole number between two bounds, both included."""
-    return int(rng.integers(int(bounds[0]), int(bounds[1]) + 1))

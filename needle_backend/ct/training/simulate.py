@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from needle_backend.core.needles import Needle
+from needle_backend.core.settings import draw, draw_int
 from needle_backend.core.volume import Volume
 from needle_backend.ct.training.anatomy import Background, Patient, pelvis
 from needle_backend.ct.training.backgrounds import real_background
@@ -20,7 +21,7 @@ from needle_backend.ct.training.implants import ImplantPlanner, close_to_another
 from needle_backend.ct.training.labels import SliceEnd, label_needle
 from needle_backend.ct.training.metal import other_metal, place_template, render_implant
 from needle_backend.ct.training.scanner import Scanner
-from needle_backend.ct.training.settings import SimulationSettings, draw, draw_int
+from needle_backend.ct.training.settings import SimulationSettings
 from needle_backend.ct.training.splat import Grid
 
 
