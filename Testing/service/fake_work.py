@@ -48,6 +48,22 @@ class FakeWork:
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
         return np.linalg.norm(lines_lps[:, 0] - lines_lps[:, 1], axis=1) + volume.array.mean()
 
+    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
+        """Move a line by as many mm as there are other needles."""
+        return line_lps + len(others_lps)
+
+    def find_handle(
+        self,
+        volume: Volume,
+        tip_lps: np.ndarray,
+        handles_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
+        """Take the first handle known, or one straight down as far as the options say."""
+        down = tip_lps + [0.0, options.length_mm, 0.0]
+        return np.stack([tip_lps, handles_lps[0] if len(handles_lps) else down])
+
     def track(self, frame: np.ndarray, time_s: float) -> dict[str, Any]:
         match int(frame[0, 0]):
             case 99:

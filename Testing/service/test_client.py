@@ -65,6 +65,23 @@ def test_lines_are_scored_on_a_volume_already_sent(client, volume_that, finish):
     np.testing.assert_allclose(job.result(), [7.0, 2.0])
 
 
+def test_a_line_is_fitted_among_others(client, volume_that, finish):
+    sent = client.send_volume(volume_that())
+    line = np.array([[0.0, 0.0, 0.0], [0.0, 100.0, 0.0]])
+    job = finish(client, client.start_fit(sent, line, np.zeros((2, 2, 3))))
+    np.testing.assert_allclose(job.result(), line + 2.0)
+
+
+def test_a_tips_handle_is_one_that_is_known_or_another(client, volume_that, finish):
+    sent = client.send_volume(volume_that())
+    tip, known, none = np.zeros(3), np.array([[0.0, 150.0, 5.0]]), np.zeros((0, 3))
+    options = LocateOptions(length_mm=120.0)
+    job = client.start_find_handle(sent, tip, known, none, options)
+    assert finish(client, job).result().tolist() == [[0.0, 0.0, 0.0], [0.0, 150.0, 5.0]]
+    job = client.start_find_handle(sent, tip, none, none, options)
+    assert finish(client, job).result().tolist() == [[0.0, 0.0, 0.0], [0.0, 120.0, 0.0]]
+
+
 def test_the_process_tells_what_it_is(client, finish):
     assert client.server_info is None
     job = finish(client, client.start_info())

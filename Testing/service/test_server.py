@@ -128,6 +128,23 @@ def test_lines_are_scored_on_the_volume_that_was_sent(talk):
     np.testing.assert_allclose(talk.hear("result").arrays["scores"], [7.0, 2.0])
 
 
+@pytest.mark.parametrize(
+    ("kind", "arrays", "problem"),
+    [
+        ("score", {}, "score has no lines_lps of shape (n, 2, 3)"),
+        ("score", {"lines_lps": (2, 3)}, "score has no lines_lps of shape (n, 2, 3)"),
+        ("fit", {"line_lps": (2, 2)}, "fit has no line_lps of shape (2, 3)"),
+        ("fit", {"line_lps": (2, 3)}, "fit has no others_lps of shape (n, 2, 3)"),
+        ("find_handle", {"tip_lps": (2,)}, "find_handle has no tip_lps of shape (3)"),
+    ],
+)
+def test_lines_that_are_none_are_refused(talk, kind, arrays, problem):
+    talk.send_volume(1)
+    zeros = {name: np.zeros(shape) for name, shape in arrays.items()}
+    talk.write(encode(Message(kind, 2, {"volume": 1}, zeros)))
+    assert problem in talk.hear("error", "result").fields["message"]
+
+
 def test_a_volume_that_was_replaced_is_asked_for_again(talk):
     talk.send_volume(1)
     talk.send_volume(2)
@@ -243,7 +260,18 @@ def test_ten_thousand_senseless_requests_are_each_answered_and_the_server_still_
     dice = random.Random(1)
     values = [None, 0, -1, 2**70, "x", "", [], {}, [1, 2, 3], {"name": "ngb-0"}, True, 1e308]
     names = ["volume", "options", "shared", "spacing_mm", "job", "frame", "time_s", "weights"]
-    kinds = ["locate", "score", "volume", "track", "load", "unheard-of", "hello", ""]
+    kinds = [
+        "locate",
+        "score",
+        "fit",
+        "find_handle",
+        "volume",
+        "track",
+        "load",
+        "unheard-of",
+        "hello",
+        "",
+    ]
     talk.hear("ready")
     for number in range(1, 10_001):
         fields = {dice.choice(names): dice.choice(values) for _ in range(dice.randint(0, 4))}

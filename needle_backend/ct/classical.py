@@ -136,6 +136,11 @@ class ClassicalLocalizer:
         )
 
 
+def find_hubs(volume: Volume, tophat: np.ndarray) -> np.ndarray:
+    """Return where thick, long things in the air have their centres: (n, 3) LPS mm."""
+    return np.array([hub.centre for hub in _hubs(_blobs(volume, tophat))]).reshape(-1, 3)
+
+
 def _unused(options: LocateOptions) -> tuple[str, ...]:
     if options.weights is None:
         return ()

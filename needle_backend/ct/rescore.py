@@ -38,9 +38,7 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
         When a line is too short to be a needle.
     """
     tips, handles = lines_lps[:, 0], lines_lps[:, 1]
-    length_mm = np.linalg.norm(handles - tips, axis=1)
-    if not np.all(length_mm >= SHORTEST_MM):
-        raise InputError(f"A needle's tip and handle lie at least {SHORTEST_MM:.0f} mm apart.")
+    length_mm = require_needle_length(lines_lps)
     nothing = np.zeros(len(lines_lps))
     index = np.arange(len(lines_lps))
     pairs = Pairs(
@@ -60,3 +58,17 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
         shaft=shaft_evidence(tips, handles, tophat, volume),
     )
     return log_odds(pair_features(pairs), MODEL)
+
+
+def require_needle_length(lines_lps: np.ndarray) -> np.ndarray:
+    """Return the lengths in mm, (n,), of lines (n, 2, 3).
+
+    Raises
+    ------
+    InputError
+        When one is too short to be a needle.
+    """
+    length_mm = np.linalg.norm(lines_lps[:, 1] - lines_lps[:, 0], axis=1)
+    if not np.all(length_mm >= SHORTEST_MM):
+        raise InputError(f"A needle's tip and handle lie at least {SHORTEST_MM:.0f} mm apart.")
+    return length_mm

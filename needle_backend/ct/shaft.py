@@ -137,6 +137,18 @@ def _evidence(
     )
 
 
+def ridge_shifts(
+    tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: np.ndarray, volume: Volume
+) -> np.ndarray:
+    """Return how far across each line its ridge begins, bows and ends: (n, 3) mm, in the slices.
+
+    Positive along (-y, x) of the line's own direction (x, y) from tip to handle.
+    """
+    sheets = sample_sheets(tips_lps, handles_lps, tophat, volume)
+    _path, shifts, _wander = _fit_path(_smooth_along(sheets), _brightest_bow(sheets))
+    return shifts
+
+
 def sample_sheets(
     tips_lps: np.ndarray,
     handles_lps: np.ndarray,

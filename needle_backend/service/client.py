@@ -33,44 +33,17 @@ from needle_backend.service.job import (
     FrameDropped,
     Job,
     ignore,
+    read_line,
     read_locate_result,
     read_scores,
 )
+from needle_backend.service.patience import DEFAULT_PATIENCE, Patience
 from needle_backend.service.protocol import Decoder, Message, ProtocolError, encode
 from needle_backend.service.shared import Outbox
 
 SERVER = ("needle_backend.service.server",)
 MAX_UNTAKEN = 2
 WAIT_S = 0.005
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait before the process counts as hung, in seconds.
-
-    Attributes
-    ----------
-    start_s
-        For its hello.
-    silence_s
-        For any sign of life while something is asked of it; importing torch from a slow disk can
-        hold up even that.
-    job_s
-        For progress or an answer.
-    frame_s
-        For an answer while only frames are asked about, once the process is ready.
-    cancel_s
-        For a cancelled job to stop by itself.
-    """
-
-    start_s: float = 30.0
-    silence_s: float = 30.0
-    job_s: float = 180.0
-    frame_s: float = 10.0
-    cancel_s: float = 0.25
-
-
-DEFAULT_PATIENCE = Patience()
 
 
 @dataclass(frozen=True)
@@ -214,6 +187,46 @@ class BackendClient:
         lines = {"lines_lps": np.asarray(lines_lps, np.float64)}
         self.start()
         return self._ask(job, {"volume": located.id}, lines)
+
+    def start_fit(
+        self,
+        located: Job,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        on_done: Callable[[Job], None] = ignore,
+    ) -> Job:
+        """Lay a line (2, 3) onto the shaft beside it; ``others_lps`` (n, 2, 3) are other needles.
+
+        ``located`` is the job that brought the newest volume. The result is an array (2, 3).
+        """
+        job = Job(next(self._numbers), "fit", read_line, on_done=on_done)
+        self.start()
+        arrays = {"line_lps": line_lps, "others_lps": np.reshape(others_lps, (-1, 2, 3))}
+        return self._ask(job, {"volume": located.id}, _as_floats(arrays))
+
+    def start_find_handle(
+        self,
+        located: Job,
+        tip_lps: np.ndarray,
+        handles_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+        on_done: Callable[[Job], None] = ignore,
+    ) -> Job:
+        """Find the handle of a tip (3,); ``handles_lps`` (n, 3) are known to be free.
+
+        ``located`` and ``others_lps`` are as in :meth:`start_fit`; ``options`` tell the lengths.
+        The result is an array (2, 3), the tip first.
+        """
+        job = Job(next(self._numbers), "find_handle", read_line, on_done=on_done)
+        self.start()
+        arrays = {
+            "tip_lps": tip_lps,
+            "handles_lps": np.reshape(handles_lps, (-1, 3)),
+            "others_lps": np.reshape(others_lps, (-1, 2, 3)),
+        }
+        fields = {"volume": located.id, "options": asdict(options)}
+        return self._ask(job, fields, _as_floats(arrays))
 
     def start_track(
         self, frame: np.ndarray, number: int, time_s: float, on_done: Callable[[Job], None] = ignore
@@ -377,3 +390,7 @@ class BackendClient:
         while self._lost:
             job, error = self._lost.popleft()
             job.finish(error)
+
+
+def _as_floats(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(array, np.float64) for name, array in arrays.items()}

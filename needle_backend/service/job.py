@@ -32,6 +32,11 @@ def read_scores(message: Message) -> np.ndarray:
     return message.arrays["scores"]
 
 
+def read_line(message: Message) -> np.ndarray:
+    """Read the answer to ``fit`` and ``find_handle``, (2, 3)."""
+    return message.arrays["line_lps"]
+
+
 def ignore(job: Job) -> None:
     """Do nothing when a job is done."""
 

@@ -32,7 +32,7 @@ from needle_backend.service.inbox import Inbox, Task
 from needle_backend.service.protocol import Decoder, Message, ProtocolError, encode
 from needle_backend.service.work import Work
 
-JOBS = frozenset(["info", "load", "locate", "score"])
+JOBS = frozenset(["info", "load", "locate", "score", "fit", "find_handle"])
 PULSE_S = 1.0
 PROGRESS_S = 0.05
 READ_BYTES = 1 << 16
@@ -201,8 +201,25 @@ class Server:
                 result = work.locate(task_volume(task), options, progress, task.cancel)
                 return Message("result", task.id, result.to_dict())
             case "score":
-                scores = work.score(task_volume(task), task_lines(task))
+                lines = task_array(task, "lines_lps", (-1, 2, 3))
+                scores = work.score(task_volume(task), lines)
                 return Message("result", task.id, {}, {"scores": np.asarray(scores)})
+            case "fit":
+                line = work.fit(
+                    task_volume(task),
+                    task_array(task, "line_lps", (2, 3)),
+                    task_array(task, "others_lps", (-1, 2, 3)),
+                )
+                return Message("result", task.id, {}, {"line_lps": np.asarray(line)})
+            case "find_handle":
+                line = work.find_handle(
+                    task_volume(task),
+                    task_array(task, "tip_lps", (3,)),
+                    task_array(task, "handles_lps", (-1, 3)),
+                    task_array(task, "others_lps", (-1, 2, 3)),
+                    LocateOptions(**fields.get("options", {})),
+                )
+                return Message("result", task.id, {}, {"line_lps": np.asarray(line)})
             case _:  # a frame
                 answer = work.track(task.frame, float(fields.get("time_s", 0.0)))
                 of_frame = {name: fields.get(name) for name in ("frame", "time_s")}
@@ -260,12 +277,15 @@ def task_volume(task: Task) -> Volume:
     return task.volume
 
 
-def task_lines(task: Task) -> np.ndarray:
-    """Return the lines a task is about; raises ProtocolError when it has none."""
-    lines = task.message.arrays.get("lines_lps")
-    if lines is None or lines.ndim != 3 or lines.shape[1:] != (2, 3):
-        raise ProtocolError(f"{task.message.kind} has no lines_lps of shape (n, 2, 3)")
-    return lines
+def task_array(task: Task, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array that a task brings, -1 for any size; raises ProtocolError if it does not."""
+    array = task.message.arrays.get(name)
+    wanted = ", ".join("n" if size < 0 else str(size) for size in shape)
+    if array is None or array.ndim != len(shape):
+        raise ProtocolError(f"{task.message.kind} has no {name} of shape ({wanted})")
+    if any(size not in (-1, got) for size, got in zip(shape, array.shape, strict=True)):
+        raise ProtocolError(f"{task.message.kind} has no {name} of shape ({wanted})")
+    return array
 
 
 def in_words(error: Exception) -> tuple[str, str]:

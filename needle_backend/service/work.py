@@ -31,6 +31,19 @@ class Work(Protocol):
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
         """Score lines (n, 2, 3), tip and handle in LPS mm, on a CT; (n,)."""
 
+    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
+        """Lay a line (2, 3) onto the shaft beside it, the other needles (n, 2, 3) being known."""
+
+    def find_handle(
+        self,
+        volume: Volume,
+        tip_lps: np.ndarray,
+        handles_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
+        """Find the line (2, 3) from a tip (3,) to its handle, one of those (n, 3) or another."""
+
     def track(self, frame: np.ndarray, time_s: float) -> dict[str, Any]:
         """Find the needle's tip in an ultrasound frame."""
 
@@ -77,13 +90,38 @@ class NeedleWork:
         return self._localizer.locate(volume, options, progress, cancel)
 
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
-        """Score lines on a CT, whose top-hat is kept while lines of the same CT are asked about."""
-        from needle_backend.ct.preprocess import white_top_hat
+        """Score lines on a CT."""
         from needle_backend.ct.rescore import score_lines
+
+        return score_lines(lines_lps, self._tophat_of(volume), volume)
+
+    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
+        """Lay a line onto the shaft beside it."""
+        from needle_backend.ct.ridge import fit_to_ridge
+
+        return fit_to_ridge(line_lps, others_lps, self._tophat_of(volume), volume)
+
+    def find_handle(
+        self,
+        volume: Volume,
+        tip_lps: np.ndarray,
+        handles_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
+        """Find the line from a tip to its handle."""
+        from needle_backend.ct.handle_search import find_handle
+
+        tophat = self._tophat_of(volume)
+        return find_handle(tip_lps, handles_lps, others_lps, options, tophat, volume)
+
+    def _tophat_of(self, volume: Volume) -> np.ndarray:
+        """Return a CT's top-hat, kept while lines of the same CT are asked about."""
+        from needle_backend.ct.preprocess import white_top_hat
 
         if self._tophat is None or self._tophat[0] is not volume:
             self._tophat = volume, white_top_hat(volume.array)
-        return score_lines(lines_lps, self._tophat[1], volume)
+        return self._tophat[1]
 
     def track(self, frame: np.ndarray, time_s: float) -> dict[str, Any]:
         """Say that there is no tracker yet."""
