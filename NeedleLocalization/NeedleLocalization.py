@@ -142,7 +142,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_nodes_changed(self, caller: Any, event: str, node: Any) -> None:
-        if node.IsA("vtkMRMLMarkupsNode"):
+        if node.IsA("vtkMRMLMarkupsNode") or node.IsA("vtkMRMLScalarVolumeNode"):
             self._review.look_again()
 
     # Apply and Cancel

@@ -12,14 +12,17 @@
 - ``judging``: what to doubt about a needle that a person placed
 - ``summary``: what the needles amount to, and what is open about them
 - ``needle_nodes``, ``end_nodes``, ``folders``: an implant in the scene, and back
+- ``line_sets``: folders of lines to hold needles against; ``comparing``: which of them, and which
+  earlier CT, a volume's needles are held against; ``renumbering``: numbers taken over from that CT
 - ``review``: scene and history of one volume, kept the same
 - ``rescoring``: asks the backend about needles that a person placed
 - ``needle_observer``, ``placing``: what the user does in the views
 - ``needle_display``, ``slice_views``: how needles look, and where the views look;
   ``skin_surface``: the skin in 3D
 - ``run_panel``: Apply, Cancel, progress and status
-- ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel`` and
-  ``shortcuts`` are its parts
+- ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel``,
+  ``comparison_panel`` and ``shortcuts`` are its parts
+- ``comparison_notes``: what the table says of needles held against others
 - ``export_files``: needles as files; ``export_panel``: the button for it
 - ``installation``: asks for and installs what the backend needs
 - ``self_test``: the module's own test

@@ -10,6 +10,7 @@ import slicer
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 
+from needle_backend.core.comparison import Comparison, hold_against
 from needle_backend.core.errors import InputError
 from needle_backend.core.markups import write_markups
 from needle_backend.core.needles import LocateResult, NeedleCount
@@ -23,6 +24,7 @@ from needle_backend.export.dicom_reference import (
     require_dicom,
 )
 from needle_backend.export.report import Picture, Report, write_report
+from NeedleLocalizationLib.comparing import others_in_world
 from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of, read_record
 from NeedleLocalizationLib.volume_input import VolumeInput
 
@@ -37,6 +39,7 @@ class Export:
     volume_node: vtkMRMLScalarVolumeNode
     needles: tuple[ReviewedNeedle, ...]
     limits: QualityLimits
+    comparison: Comparison
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def export_needles(
     Raises
     ------
     InputError
-        When there is nothing to write, a package is missing or the place is not writable.
+        When there is nothing to write, a package is missing, the place is not writable, or two
+        needles of the earlier CT have the same number.
     """
     needles = tuple(
         ReviewedNeedle(needle_from_node(node), read_record(node).log)
@@ -64,7 +68,8 @@ def export_needles(
     )
     if not needles:
         raise InputError(f"{volume_node.GetName()} has no needles to export.")
-    return format_.write(path, Export(volume_node, needles, limits))
+    comparison = hold_against(needles, others_in_world(volume_node))
+    return format_.write(path, Export(volume_node, needles, limits, comparison))
 
 
 def _write_markups(path: Path, export: Export) -> tuple[str, ...]:
@@ -74,7 +79,7 @@ def _write_markups(path: Path, export: Export) -> tuple[str, ...]:
 
 
 def _write_table(path: Path, export: Export) -> tuple[str, ...]:
-    write_review_csv(path, export.needles)
+    write_review_csv(path, export.needles, export.comparison)
     return ()
 
 
@@ -84,8 +89,9 @@ def _write_report(path: Path, export: Export) -> tuple[str, ...]:
     report = Report(
         source=export.volume_node.GetName(),
         needles=export.needles,
-        quality=check_quality(export.needles, export.limits),
+        quality=check_quality(export.needles, export.limits, export.comparison.others.plan),
         pictures=pictures,
+        changes=export.comparison.sentences(),
         colours={node.GetName(): read_record(node).colour for node in nodes},
     )
     write_report(path, report)

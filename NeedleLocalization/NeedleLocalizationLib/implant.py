@@ -14,7 +14,12 @@ from math import dist
 
 from needle_backend.core.markups import needle_colour
 from needle_backend.core.needles import LocateResult, Needle, Point, as_point, number_needles
-from needle_backend.core.review_log import ReviewLog, ReviewState, edit_in_words
+from needle_backend.core.review_log import (
+    ReviewedNeedle,
+    ReviewLog,
+    ReviewState,
+    edit_in_words,
+)
 
 Colour = tuple[float, float, float]
 
@@ -119,6 +124,10 @@ class Implant:
         changed = (record if old.uid == record.uid else old for old in self.needles)
         return self._with_needles(changed)
 
+    def with_more(self, *records: NeedleRecord) -> Implant:
+        """Return it with these needles too."""
+        return self._with_needles((*self.needles, *records))
+
     def accepted(self, uids: Iterable[str]) -> Implant:
         """Accept needles."""
         return self._decided(uids, ReviewState.accepted)
@@ -161,13 +170,18 @@ class Implant:
         record = NeedleRecord(
             new_uid(), self.free_id(), tip_ras, handle_ras, colour=self.free_colour()
         ).logged(ReviewState.added)
-        return self._with_needles((*self.needles, record)), record.uid
+        return self.with_more(record), record.uid
 
     def paired(self, tip: int, handle: int) -> tuple[Implant, str]:
         """Make a needle of a lone tip and a lone handle, given by their places."""
         tips, handles = list(self.lone_tips_ras), list(self.lone_handles_ras)
         implant, uid = self.with_needle(tips.pop(tip), handles.pop(handle))
         return replace(implant, lone_tips_ras=tuple(tips), lone_handles_ras=tuple(handles)), uid
+
+    @property
+    def reviewed(self) -> tuple[ReviewedNeedle, ...]:
+        """The needles with what was done to them, as the backend knows them."""
+        return tuple(ReviewedNeedle(record.needle, record.log) for record in self.needles)
 
     @property
     def hand_made(self) -> tuple[NeedleRecord, ...]:
@@ -184,7 +198,7 @@ class Implant:
             if not any(record.is_same_as(other) for other in implant.needles):
                 number = implant.free_id() if record.id in taken else record.id
                 own = replace(record, id=number, colour=implant.free_colour())
-                implant = implant._with_needles((*implant.needles, own))
+                implant = implant.with_more(own)
         return implant
 
     def free_id(self) -> str:

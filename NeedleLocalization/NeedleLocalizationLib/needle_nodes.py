@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -105,8 +106,8 @@ def world_ends_ras(node: vtkMRMLMarkupsLineNode) -> tuple[Point, Point]:
     return tip, handle
 
 
-def implant_of_result(volume_node: vtkMRMLScalarVolumeNode, result: LocateResult) -> Implant:
-    """Return the implant that a run found, in the volume's own frame."""
+def to_frame_of(volume_node: vtkMRMLScalarVolumeNode) -> Callable[[Point], Point]:
+    """Return what turns a point of the world, LPS mm, into one of the volume's own frame."""
     to_world = vtk.vtkMatrix4x4()
     transform = volume_node.GetParentTransformNode()
     if transform is not None:
@@ -117,6 +118,12 @@ def implant_of_result(volume_node: vtkMRMLScalarVolumeNode, result: LocateResult
         ras = np.array([*swap_lps_ras(point_lps), 1.0])
         return swap_lps_ras(as_point((to_local @ ras)[:3]))
 
+    return local
+
+
+def implant_of_result(volume_node: vtkMRMLScalarVolumeNode, result: LocateResult) -> Implant:
+    """Return the implant that a run found, in the volume's own frame."""
+    local = to_frame_of(volume_node)
     needles = (
         replace(needle, tip_lps=local(needle.tip_lps), handle_lps=local(needle.handle_lps))
         for needle in result.needles

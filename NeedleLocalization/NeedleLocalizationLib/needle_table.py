@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 import qt
 from slicer.i18n import tr as _
 
 from needle_backend.core.quality import angle_to_axial_deg
 from needle_backend.core.review_log import ReviewState
+from NeedleLocalizationLib.comparison_notes import CHANGE, PLAN, REFERENCE, Notes
 from NeedleLocalizationLib.implant import Implant, NeedleRecord
 
 NEEDLE, LENGTH, ANGLE, CONFIDENCE, STATE, SHOWN, LOCKED, DOUBTS = range(8)
+NOTE_COLUMNS = {8: PLAN, 9: REFERENCE, 10: CHANGE}
+"""Shown where such a comparison was made."""
 UNKNOWN = "–"
 DOUBTFUL_BACKGROUND = (255, 179, 0, 70)
 ACCEPTED_BACKGROUND = (60, 180, 75, 70)
@@ -27,9 +31,14 @@ HEADERS = (
     (_("Show"), _("Whether the needle is seen in the views")),
     (_("Lock"), _("Unlock a needle to drag its ends; all others are locked then")),
     (_("To check"), _("Reasons to look at this needle twice")),
+    (_("Plan"), _("Distance of the tip from its planned place, mm")),
+    (_("Ref."), _("Distance of tip and handle from the reference's, mm")),
+    (_("Moved"), _("How far the end that moved more moved since the earlier CT, mm")),
 )
-WIDTHS_PX = {NEEDLE: 58, LENGTH: 50, ANGLE: 44, CONFIDENCE: 46, STATE: 66, SHOWN: 40, LOCKED: 40}
+WIDTHS_PX = {NEEDLE: 54, LENGTH: 44, ANGLE: 44, CONFIDENCE: 42, STATE: 60, SHOWN: 38, LOCKED: 36}
+WIDTHS_PX |= {8: 40, 9: 62, 10: 50}
 """Narrow, so that there is room for the reasons to look twice."""
+LEAST_PX, ROW_PX = 36, 24
 STATES = {
     ReviewState.found: _("found"),
     ReviewState.edited: _("edited"),
@@ -59,19 +68,14 @@ class NeedleTable:
         self._on_select = on_select
         self._on_box = {SHOWN: on_show, LOCKED: on_lock}
         self._rows: list[NeedleRecord] = []
+        self._notes: Notes = {}
         self._sorted_by, self._is_descending = DOUBTS, False
         self._silent = False
-        # Rows are as high as their texts need, once the columns have found their widths.
-        self._fit_timer = qt.QTimer()
-        self._fit_timer.setSingleShot(True)
-        self._fit_timer.setInterval(0)
-        self._fit_timer.connect("timeout()", lambda: widget.resizeRowsToContents())
         self._make_columns()
         widget.connect("itemSelectionChanged()", self._on_selection_changed)
         widget.connect("cellClicked(int,int)", self._on_cell_clicked)
         header = widget.horizontalHeader()
         header.connect("sectionClicked(int)", self._on_header_clicked)
-        header.connect("sectionResized(int,int,int)", self._on_section_resized)
 
     @property
     def uids(self) -> list[str]:
@@ -101,6 +105,11 @@ class NeedleTable:
         selected = self.selected
         self._show(self._in_order(self._rows), selected and selected.uid)
 
+    def annotate(self, notes: Notes) -> None:
+        """Show how the needles compare with others; columns without a comparison are hidden."""
+        self._notes = notes
+        self._show_notes()
+
     def show_ends(self, record: NeedleRecord) -> None:
         """Show the length and angle of a needle that is being dragged."""
         row = self.uids.index(record.uid)
@@ -115,10 +124,6 @@ class NeedleTable:
         else:
             self._widget.clearSelection()
         self._silent = False
-
-    def close(self) -> None:
-        """Do nothing any more."""
-        self._fit_timer.stop()
 
     def step(self, by: int) -> None:
         """Select the row ``by`` rows further down, staying in the table."""
@@ -137,7 +142,9 @@ class NeedleTable:
             header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
         for column, width_px in WIDTHS_PX.items():
             widget.setColumnWidth(column, width_px)
+        header.setMinimumSectionSize(LEAST_PX)
         header.setSectionResizeMode(DOUBTS, qt.QHeaderView.Stretch)
+        widget.verticalHeader().setDefaultSectionSize(ROW_PX)
         header.setSortIndicatorShown(True)
         self._show_order()
 
@@ -149,7 +156,7 @@ class NeedleTable:
         for row, record in enumerate(rows):
             if row >= len(shown) or shown[row] != record:
                 self._fill_row(row, record)
-                widget.resizeRowToContents(row)
+        self._show_notes()
         if selected_uid in self.uids:
             widget.setCurrentCell(self.uids.index(selected_uid), NEEDLE)
         else:
@@ -157,29 +164,48 @@ class NeedleTable:
         self._silent = False
 
     def _fill_row(self, row: int, record: NeedleRecord) -> None:
-        for column in range(len(HEADERS)):
-            item = qt.QTableWidgetItem(cell_text(record, column))
-            item.setToolTip(record.log.in_words() if column == STATE else "\n".join(record.doubts))
-            if column not in (NEEDLE, DOUBTS):
-                item.setTextAlignment(qt.Qt.AlignCenter)
+        for column, text_of in CELL_TEXTS.items():
+            told = record.log.in_words() if column == STATE else "\n".join(record.doubts)
+            item = self._put(row, column, text_of(record), told)
             if column in self._on_box:
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
                 is_on = record.visible if column == SHOWN else not record.editable
                 item.setCheckState(qt.Qt.Checked if is_on else qt.Qt.Unchecked)
-            if record.is_doubt_open:
-                item.setBackground(qt.QBrush(qt.QColor(*DOUBTFUL_BACKGROUND)))
-            elif record.state is ReviewState.accepted:
-                item.setBackground(qt.QBrush(qt.QColor(*ACCEPTED_BACKGROUND)))
-            elif record.state is ReviewState.rejected:
-                item.setForeground(qt.QBrush(qt.QColor(*REJECTED_TEXT)))
-            self._widget.setItem(row, column, item)
         swatch = qt.QColor(*(round(255 * channel) for channel in record.colour))
         self._widget.item(row, NEEDLE).setData(qt.Qt.DecorationRole, swatch)
 
+    def _show_notes(self) -> None:
+        for column, name in NOTE_COLUMNS.items():
+            notes = self._notes.get(name, {})
+            self._widget.setColumnHidden(column, not notes)
+            for row, record in enumerate(self._rows):
+                if note := notes.get(record.uid):
+                    self._put(row, column, note.text, note.sentence)
+
+    def _put(self, row: int, column: int, text: str, told: str) -> qt.QTableWidgetItem:
+        """Make a cell that says something, and tells more when the mouse rests on it."""
+        record = self._rows[row]
+        item = qt.QTableWidgetItem(text)
+        item.setToolTip(told)
+        if column not in (NEEDLE, DOUBTS):
+            item.setTextAlignment(qt.Qt.AlignCenter)
+        if record.is_doubt_open:
+            item.setBackground(qt.QBrush(qt.QColor(*DOUBTFUL_BACKGROUND)))
+        elif record.state is ReviewState.accepted:
+            item.setBackground(qt.QBrush(qt.QColor(*ACCEPTED_BACKGROUND)))
+        elif record.state is ReviewState.rejected:
+            item.setForeground(qt.QBrush(qt.QColor(*REJECTED_TEXT)))
+        self._widget.setItem(row, column, item)
+        return item
+
     def _in_order(self, records: Sequence[NeedleRecord]) -> list[NeedleRecord]:
         by_doubt = sorted(records, key=doubtful_first)
-        key = SORT_KEYS[self._sorted_by]
+        key = SORT_KEYS.get(self._sorted_by, self._note_value)
         return sorted(by_doubt, key=key, reverse=self._is_descending)
+
+    def _note_value(self, record: NeedleRecord) -> float:
+        notes = self._notes.get(NOTE_COLUMNS[self._sorted_by], {})
+        return notes[record.uid].value if record.uid in notes else inf
 
     def _show_order(self) -> None:
         order = qt.Qt.DescendingOrder if self._is_descending else qt.Qt.AscendingOrder
@@ -191,10 +217,6 @@ class NeedleTable:
         self._sorted_by = column
         self._show_order()
         self.sort()
-
-    def _on_section_resized(self, column: int, old_px: int, new_px: int) -> None:
-        if column == DOUBTS:
-            self._fit_timer.start()
 
     def _on_selection_changed(self) -> None:
         if not self._silent and self.selected is not None:
@@ -237,7 +259,7 @@ CELL_TEXTS: dict[int, Callable[[NeedleRecord], str]] = {
     STATE: lambda record: STATES[record.state],
     SHOWN: lambda record: "",
     LOCKED: lambda record: "",
-    DOUBTS: lambda record: "\n".join(record.doubts),
+    DOUBTS: lambda record: "; ".join(record.doubts),
 }
 
 SORT_KEYS: dict[int, Callable[[NeedleRecord], object]] = {

@@ -10,7 +10,16 @@ import slicer
 from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 
+from needle_backend.core.errors import InputError
 from needle_backend.core.needles import LocateResult, Point
+from NeedleLocalizationLib.comparing import (
+    Counterparts,
+    choose_counterparts,
+    counterparts_of,
+    with_numbers_of_earlier,
+)
+from NeedleLocalizationLib.comparison_notes import notes_of
+from NeedleLocalizationLib.comparison_panel import ComparisonPanel
 from NeedleLocalizationLib.end_nodes import show_lone_ends, world_end_ras
 from NeedleLocalizationLib.implant import Implant, NeedleRecord
 from NeedleLocalizationLib.localization_run import LocalizationRun
@@ -64,6 +73,7 @@ class ReviewPanel:
         self.table = NeedleTable(ui.needleTable, self._on_select, self._on_show, self._on_lock)
         self._views = NeedleViews(ui)
         self._pairing = PairingPanel(ui, self._on_choose_end, self._on_pair)
+        self._comparing = ComparisonPanel(ui, self._on_compare, self._on_changed, say)
         self._observer = NeedleObserver(self._on_changed, self._on_dragged, self._on_clicked)
         self._placing = NeedlePlacing(self._on_placed, self._show_buttons)
         self._rescoring = Rescoring(logic.scoring_backend, self._on_scored, say)
@@ -100,7 +110,8 @@ class ReviewPanel:
         found = implant_of_result(run.volume_node, result)
         with self._observer.muted():
             kept = review.implant.hand_made if keep_hand_made else ()
-            review.act(_("find needles"), found.keeping(kept) if kept else found)
+            implant = found.keeping(kept) if kept else found
+            review.act(_("find needles"), self._numbered_as_before(run.volume_node, implant))
         self._refresh()
 
     def show_choices(self) -> None:
@@ -109,8 +120,7 @@ class ReviewPanel:
             show_numbers(self._observer.nodes, self._parameters.numbers_visible)
         show_lone_ends(self.volume_node, self._parameters.ends_visible)
         show_skin(self.volume_node, self._parameters.skin_visible)
-        implant = self._review.implant if self._review else Implant()
-        self._ui.summaryLabel.text = summary_text(implant, quality_limits(self._parameters))
+        self._show_comparison()
 
     def enter(self, window: qt.QWidget) -> None:
         """Let keys work, and look at what changed meanwhile."""
@@ -131,6 +141,7 @@ class ReviewPanel:
         self._placing.cancel()
         self._observer.stop()
         self._views.forget()
+        self._comparing.forget()
         self._reviews.clear()
         self._review = None
 
@@ -138,7 +149,6 @@ class ReviewPanel:
         """Observe and do nothing any more."""
         self.exit()
         self._timer.stop()
-        self.table.close()
         self._views.turn_back()
         self.forget()
 
@@ -270,6 +280,25 @@ class ReviewPanel:
         implant, uid = self._review.implant.paired(tip, handle)
         self._do(_("pair the ends of"), implant[uid], implant, placed=uid)
 
+    def _on_compare(self, chosen: Counterparts) -> None:
+        volume_node = self.volume_node
+        is_another = chosen.earlier is not counterparts_of(volume_node).earlier
+        choose_counterparts(volume_node, chosen)
+        if is_another and chosen.earlier is not None:
+            implant = self._numbered_as_before(volume_node, self._review.implant)
+            what = _("take over the numbers of {name}").format(name=chosen.earlier.GetName())
+            self._act(what, implant)
+        self._show_comparison()
+
+    def _numbered_as_before(
+        self, volume_node: vtkMRMLScalarVolumeNode, implant: Implant
+    ) -> Implant:
+        try:
+            return with_numbers_of_earlier(volume_node, implant)
+        except InputError as error:
+            self._say(str(error))
+            return implant
+
     # Doing, and showing what was done
 
     def _do(self, what: str, record: NeedleRecord, implant: Implant, placed: str = "") -> None:
@@ -296,7 +325,9 @@ class ReviewPanel:
         before = self._review.implant
         with self._observer.muted():
             moved = self._review.notice()
-        if self._review.implant is not before:
+        if self._review.implant is before:
+            self._show_comparison()
+        else:
             self._refresh()
         for uid in moved:
             self._rescoring.ask(self._review, uid)
@@ -314,6 +345,14 @@ class ReviewPanel:
         self._views.follow(None if node is None else world_ends_ras(node))
         self.show_choices()
         self._show_selection()
+
+    def _show_comparison(self) -> None:
+        implant = self._review.implant if self._review else Implant()
+        self._comparing.fill(self.volume_node)
+        comparison = self._comparing.compare(self.volume_node, implant)
+        self.table.annotate(notes_of(implant, comparison))
+        limits = quality_limits(self._parameters)
+        self._ui.summaryLabel.text = summary_text(implant, limits, comparison.others.plan)
 
     def _show_selection(self) -> None:
         node = self._selected_node()

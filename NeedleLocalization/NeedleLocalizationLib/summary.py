@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from slicer.i18n import tr as _
 
-from needle_backend.core.quality import Quality, QualityLimits, check_quality
-from needle_backend.core.review_log import ReviewedNeedle, ReviewState
+from needle_backend.core.needles import Needle
+from needle_backend.core.quality import QualityLimits, check_quality
+from needle_backend.core.review_log import ReviewState
 from NeedleLocalizationLib.implant import Implant
 
 MOST_FINDINGS = 5
 
 
-def quality_of(implant: Implant, limits: QualityLimits) -> Quality:
-    """Hold an implant against limits."""
-    reviewed = [ReviewedNeedle(record.needle, record.log) for record in implant.needles]
-    return check_quality(reviewed, limits)
-
-
-def summary_text(implant: Implant, limits: QualityLimits) -> str:
-    """Return the figures, and what is amiss, a line each."""
+def summary_text(implant: Implant, limits: QualityLimits, plan: Sequence[Needle] = ()) -> str:
+    """Return the figures, and what is amiss, a line each; planned lines lie in its frame."""
     if not implant.needles:
         return ""
-    quality = quality_of(implant, limits)
+    quality = check_quality(implant.reviewed, limits, plan)
     findings = [f"• {finding}" for finding in quality.findings]
     if len(findings) > MOST_FINDINGS:
         more = len(findings) - MOST_FINDINGS + 1
@@ -45,7 +42,7 @@ def open_questions(implant: Implant, limits: QualityLimits) -> tuple[list[str], 
     open_records = [record for record in implant.needles if record.state not in decided]
     crossing = {
         number
-        for pair in quality_of(implant, limits).crossing
+        for pair in check_quality(implant.reviewed, limits).crossing
         for number in (pair.first, pair.second)
     }
     questionable = [r for r in open_records if r.is_doubt_open or r.id in crossing]

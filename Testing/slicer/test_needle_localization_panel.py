@@ -40,7 +40,7 @@ def test_the_doubtful_needles_come_first_with_their_reasons(chosen_panel, apply)
     rows = cells(chosen_panel)
     assert [row[0] for row in rows[:4]] == ["N13", "N10", "N05", "N16"]
     assert (rows[0][3], rows[0][7]) == ("10 %", "the tip was seen on one slice only")
-    assert rows[1][7] == "the shaft fades below 100 HU for 35 mm\nlength 141 mm, others 187 mm"
+    assert rows[1][7] == "the shaft fades below 100 HU for 35 mm; length 141 mm, others 187 mm"
     assert all(row[7] == "" for row in rows[3:])
 
 

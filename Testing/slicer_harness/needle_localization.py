@@ -110,10 +110,8 @@ def lines() -> list[Any]:
 def cells(panel: Any) -> list[list[str]]:
     """Return the texts of the panel's table, row by row."""
     table = panel.ui.needleTable
-    return [
-        [table.item(row, column).text() for column in range(table.columnCount)]
-        for row in range(table.rowCount)
-    ]
+    shown = [column for column in range(table.columnCount) if not table.isColumnHidden(column)]
+    return [[table.item(row, column).text() for column in shown] for row in range(table.rowCount)]
 
 
 def save_picture(panel: Any, path: Path) -> None:
@@ -159,7 +157,7 @@ def assert_scene_and_table_agree(panel: Any) -> None:
         is_locked = all(line.GetNthControlPointLocked(i) for i in range(2)) or line.GetLocked()
         assert texts[1] == f"{line.GetLineLengthWorld():.1f}"
         assert texts[4] == (log[-1]["state"] if log else "found")
-        assert texts[7] == "\n".join(json.loads(line.GetAttribute("NeedleGuide.doubts")))
+        assert texts[7] == "; ".join(json.loads(line.GetAttribute("NeedleGuide.doubts")))
         assert is_checked(table.item(row, SHOWN)) == bool(line.GetDisplayNode().GetVisibility())
         assert is_checked(table.item(row, LOCKED)) == is_locked
     review = panel._review._review
