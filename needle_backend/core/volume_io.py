@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +15,7 @@ from needle_backend.core.dicom import is_dicom_file, read_series
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import written_whole
 from needle_backend.core.orientation import MAX_VOXELS, volume_from_array
+from needle_backend.core.quiet import silent_libraries
 from needle_backend.core.volume import Volume
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     if not path.is_dir() and not path.is_file():
         raise InputError(f"{path} is not a file; give a CT as {_FORMATS}.")
     try:
-        with _silent_libraries():
+        with silent_libraries():
             if path.is_dir():
                 return read_series(path, series)
             return _read_file(path)
@@ -173,25 +171,3 @@ def _ijk_to_lps(image: sitk.Image) -> np.ndarray:
     matrix[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     matrix[:3, 3] = image.GetOrigin()
     return matrix
-
-
-@contextmanager
-def _silent_libraries() -> Iterator[None]:
-    """Keep what image libraries print to the process's stderr away from the user.
-
-    They write to file descriptor 2 directly (ITK's warnings, the NIfTI and GDCM libraries' errors);
-    what matters of it comes back as an exception.
-    """
-    try:
-        saved = os.dup(2)
-    except OSError:  # a window program may have no stderr at all
-        yield
-        return
-    try:
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 2)
-        os.close(sink)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
