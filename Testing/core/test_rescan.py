@@ -56,11 +56,32 @@ def test_needles_are_told_to_be_new_or_gone_and_new_ones_take_unused_numbers():
     assert rescan.in_words() == "Against the CT before: 2 still, 1 new, 1 gone."
 
 
-def test_as_many_needles_as_possible_are_found_again():
-    # The first is nearer to the second's place, but then the second would have no partner.
-    before = [needle("N01", 0.0), needle("N02", 15.0)]
-    after = [needle("", 14.0), needle("", 34.0)]
-    assert [n.id for n in carry_numbers_over(before, after).needles] == ["N01", "N02"]
+@given(
+    spacings_mm=st.lists(st.floats(5.0, 12.0), min_size=4, max_size=12),
+    gone=st.integers(0, 4),
+)
+def test_one_gone_and_one_new_leave_the_numbers_of_all_between_them(spacings_mm, gone):
+    # Pairing as many as can be would have each needle take its neighbour's number.
+    row = [needle(f"N{i:02d}", x) for i, x in enumerate(np.cumsum([0.0, *spacings_mm]), start=1)]
+    after = [moved(n, (0, 0, 0)) for i, n in enumerate(row) if i != gone]
+    after.append(needle("", row[-1].tip_lps[0] + 6.0))
+    numbers = [n.id for n in carry_numbers_over(row, after).needles]
+    assert numbers[:-1] == [n.id for i, n in enumerate(row) if i != gone]
+
+
+@given(
+    steps_mm=st.lists(st.floats(5.0, 12.0), min_size=5, max_size=12, unique=True),
+    depths_mm=st.lists(st.floats(-15.0, 15.0), min_size=13, max_size=13),
+    way=st.tuples(*[st.floats(-9.0, 9.0)] * 3),
+)
+def test_numbers_stay_when_the_patient_lies_differently(steps_mm, depths_mm, way):
+    places = np.cumsum([0.0, *steps_mm])
+    row = [
+        needle(f"N{i:02d}", x, depth_mm)
+        for i, (x, depth_mm) in enumerate(zip(places, depths_mm, strict=False), start=1)
+    ]
+    after = [moved(n, way) for n in row]
+    assert [n.id for n in carry_numbers_over(row, after).needles] == [n.id for n in row]
 
 
 def test_a_patient_who_lies_differently_is_not_taken_for_needles_that_moved():

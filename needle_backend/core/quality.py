@@ -10,7 +10,7 @@ import numpy as np
 
 from needle_backend.core.geometry import angle_between_lines_deg, segment_distances, unit_vectors
 from needle_backend.core.needles import Needle
-from needle_backend.core.pairing import ends_of, pair_one_to_one
+from needle_backend.core.pairing import ends_of, pair_nearest
 from needle_backend.core.review_log import ReviewedNeedle, ReviewState
 
 PLAN_GATE_MM = 20.0
@@ -237,7 +237,7 @@ def compare_with_plan(
     # Where along its line a plan puts the handle says little: only the line itself counts.
     handle_aside_mm = _across(ends[..., 1, :] - planned[..., 0, :], inwards)
     tip_mm = np.linalg.norm(tip_off, axis=-1)
-    pairs = pair_one_to_one(np.maximum(tip_mm, handle_aside_mm), PLAN_GATE_MM)
+    pairs = pair_nearest(np.maximum(tip_mm, handle_aside_mm), PLAN_GATE_MM)
     deeper_mm = np.sum(tip_off * inwards, axis=-1)
     aside_mm = _across(tip_off, inwards)
     angle_deg = angle_between_lines_deg(ends[..., 0, :] - ends[..., 1, :], inwards)

@@ -12,13 +12,16 @@ import numpy as np
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.needles import Needle, Point, as_point
-from needle_backend.core.pairing import ends_of, pair_one_to_one
+from needle_backend.core.pairing import ends_of, pair_nearest
 
 GATE_MM = 20.0
 """A needle's ends may move by this much on average and it is still the same needle."""
 STILL_MM = 2.0
 """Ends that moved less than this lie where they lay: as exactly as needles are found."""
 TOGETHER_MM = 2.0
+_ALIKE_MM = 4.0
+_CLEARLY = 1.3
+_TRIED, _JUDGED_BY = 6, 20
 
 _NUMBER = re.compile(r"N(\d+)")
 
@@ -116,8 +119,9 @@ def carry_numbers_over(
 ) -> Rescan:
     """Give a second CT's needles the numbers of the nearest needles on the first.
 
-    Needles are paired one to one by the mean distance of their two ends. Others get numbers that
-    the first CT did not use, so that no number ever means two needles.
+    Needles are paired one to one by the mean distance of their two ends, beyond the way that most
+    of them went together, if any: a patient who lies differently. Others get numbers that the first
+    CT did not use, so that no number ever means two needles.
 
     Parameters
     ----------
@@ -134,7 +138,8 @@ def carry_numbers_over(
     _check_numbers(before)
     ends_before, ends_after = ends_of(before), ends_of(after)
     way = ends_after[None] - ends_before[:, None]
-    pairs = pair_one_to_one(np.linalg.norm(way, axis=-1).mean(axis=-1), gate_mm)
+    own_way = way - _way_of_most(way, gate_mm)
+    pairs = pair_nearest(_mean_length(own_way), gate_mm)
     id_of = {int(new): before[old].id for old, new in pairs}
     first_free = max((_number(needle.id) for needle in before), default=0) + 1
     unpaired = [i for i in range(len(after)) if i not in id_of]
@@ -163,6 +168,29 @@ def _check_numbers(needles: Sequence[Needle]) -> None:
 def _number(id: str) -> int:
     match = _NUMBER.fullmatch(id)
     return int(match[1]) if match else 0
+
+
+def _way_of_most(way: np.ndarray, gate_mm: float) -> np.ndarray:
+    """Return the way (3,) that most needles can have gone together; none unless most clearly did.
+
+    Ways from some needles of the first CT to those near on the second are tried, and each is judged
+    by how near it brings those of the first to any of the second.
+    """
+    few, more = (way[:: max(1, len(way) // number)] for number in (_TRIED, _JUDGED_BY))
+    tried = few[_mean_length(few) <= gate_mm].mean(axis=-2)
+
+    def brought_near(shift: np.ndarray) -> float:
+        off_mm = _mean_length(more - shift).min(axis=1, initial=np.inf)
+        return float(np.maximum(0.0, 1.0 - off_mm / _ALIKE_MM).sum())
+
+    still = np.zeros(3)
+    best = max((still, *tried), key=brought_near)
+    return best if brought_near(best) > _CLEARLY * brought_near(still) else still
+
+
+def _mean_length(way: np.ndarray) -> np.ndarray:
+    """Return how far the two ends of (..., 2, 3) ways went on average."""
+    return np.sqrt(np.einsum("...i,...i->...", way, way)).mean(axis=-1)
 
 
 def _found_again(before: Needle, after: Needle) -> NeedleChange:
