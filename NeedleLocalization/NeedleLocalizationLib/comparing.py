@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import slicer
 from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
 
-from needle_backend.core.comparison import Others
+from needle_backend.core.comparison import Comparison, Others, hold_against
+from needle_backend.core.errors import InputError
 from needle_backend.core.needles import Needle, Point
-from needle_backend.core.review_log import ReviewState
+from needle_backend.core.review_log import ReviewedNeedle, ReviewState
 from NeedleLocalizationLib.implant import Implant
 from NeedleLocalizationLib.line_sets import lines_of_set, needle_of_line
 from NeedleLocalizationLib.needle_nodes import needle_nodes_of, read_record, to_frame_of
@@ -86,6 +87,16 @@ def others_in_frame(volume_node: vtkMRMLScalarVolumeNode | None) -> Others:
     local = to_frame_of(volume_node)
     others = others_in_world(volume_node)
     return Others(*(_moved(each, local) for each in (others.plan, others.reference, others.before)))
+
+
+def compare(
+    needles: Sequence[ReviewedNeedle], others: Others
+) -> tuple[Comparison, tuple[str, ...]]:
+    """Hold needles against others as far as that is possible; return what prevented the rest."""
+    try:
+        return hold_against(needles, others), ()
+    except InputError as error:
+        return hold_against(needles, replace(others, before=())), (str(error),)
 
 
 def with_numbers_of_earlier(volume_node: vtkMRMLScalarVolumeNode, implant: Implant) -> Implant:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from needle_backend.core.comparison import Comparison, hold_against
-from needle_backend.core.errors import InputError
+from needle_backend.core.comparison import Comparison
 from NeedleLocalizationLib.comparing import (
     Counterparts,
+    compare,
     counterpart_nodes,
     counterparts_of,
     others_in_frame,
@@ -88,14 +87,8 @@ class ComparisonPanel(VTKObservationMixin):
 
     def compare(self, volume_node: vtkMRMLScalarVolumeNode | None, implant: Implant) -> Comparison:
         """Hold an implant against what was chosen for its volume, and tell what came of it."""
-        others = others_in_frame(volume_node)
-        try:
-            comparison = hold_against(implant.reviewed, others)
-            sentences: Sequence[str] = comparison.sentences()
-        except InputError as error:
-            comparison = hold_against(implant.reviewed, replace(others, before=()))
-            sentences = (str(error), *comparison.sentences())
-        self._ui.comparisonLabel.text = "\n".join(sentences)
+        comparison, complaints = compare(implant.reviewed, others_in_frame(volume_node))
+        self._ui.comparisonLabel.text = "\n".join((*complaints, *comparison.sentences()))
         return comparison
 
     def forget(self) -> None:

@@ -10,7 +10,7 @@ import slicer
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 
-from needle_backend.core.comparison import Comparison, hold_against
+from needle_backend.core.comparison import Comparison
 from needle_backend.core.errors import InputError
 from needle_backend.core.markups import write_markups
 from needle_backend.core.needles import LocateResult, NeedleCount
@@ -24,7 +24,7 @@ from needle_backend.export.dicom_reference import (
     require_dicom,
 )
 from needle_backend.export.report import Picture, Report, write_report
-from NeedleLocalizationLib.comparing import others_in_world
+from NeedleLocalizationLib.comparing import compare, others_in_world
 from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of, read_record
 from NeedleLocalizationLib.volume_input import VolumeInput
 
@@ -59,8 +59,7 @@ def export_needles(
     Raises
     ------
     InputError
-        When there is nothing to write, a package is missing, the place is not writable, or two
-        needles of the earlier CT have the same number.
+        When there is nothing to write, a package is missing or the place is not writable.
     """
     needles = tuple(
         ReviewedNeedle(needle_from_node(node), read_record(node).log)
@@ -68,8 +67,9 @@ def export_needles(
     )
     if not needles:
         raise InputError(f"{volume_node.GetName()} has no needles to export.")
-    comparison = hold_against(needles, others_in_world(volume_node))
-    return format_.write(path, Export(volume_node, needles, limits, comparison))
+    comparison, complaints = compare(needles, others_in_world(volume_node))
+    warnings = format_.write(path, Export(volume_node, needles, limits, comparison))
+    return (*warnings, *complaints)
 
 
 def _write_markups(path: Path, export: Export) -> tuple[str, ...]:
