@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from needle_backend import __version__
-from needle_backend.cli import bench, crossval, dataset, evaluate, simulate, train
+from needle_backend.cli import bench, crossval, dataset, evaluate, generate, simulate, train
 from needle_backend.cli.export import export
 from needle_backend.cli.info import info
 from needle_backend.cli.locate import locate
@@ -33,6 +33,7 @@ app.command()(locate)
 app.command()(export)
 app.add_typer(evaluate.app, name="evaluate", help="Compare predictions with the truth.")
 app.add_typer(simulate.app, name="simulate", help="Make images with known needles.")
+app.add_typer(generate.app, name="generate", help="Make tips for ultrasound, and images with them.")
 app.add_typer(dataset.app, name="dataset", help="Turn your own annotated images into data.")
 app.add_typer(train.app, name="train", help="Train a network on your own or simulated cases.")
 app.add_typer(crossval.app, name="crossval", help="Train and test on folds of patients.")

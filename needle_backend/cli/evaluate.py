@@ -8,12 +8,18 @@ from typing import Annotated
 
 import typer
 
+from needle_backend.cli.evaluate_tips import blindtest, tips
+
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def _evaluate() -> None:
     """Compare predictions with the truth."""
+
+
+app.command()(tips)
+app.command()(blindtest)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from needle_backend.cli.train_tips import tips
 from needle_backend.core.errors import InputError
 
 app = typer.Typer(no_args_is_help=True)
@@ -17,6 +18,9 @@ DEFAULT_RECIPE = Path(__file__).resolve().parents[1] / "ct/training/recipes/hrne
 @app.callback()
 def _train() -> None:
     """Train networks."""
+
+
+app.command()(tips)
 
 
 @app.command()

@@ -1,0 +1,135 @@
+"""The tip generator: published noise, a short training that goes on after a stop, and sampling."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from us.training.tip_sets import write_sequences
+
+from needle_backend.core.errors import InputError
+from needle_backend.core.weights import find_weights, load_state
+from needle_backend.us.training import train_tips
+from needle_backend.us.training.diffusion import TipUNet, UNetSettings, ddim, ddpm, sample
+from needle_backend.us.training.generate import BATCH, TipOrder, generate_tips
+from needle_backend.us.training.train_tips import TipScheduleSettings, TipSettings, read_recipe
+
+RECIPES = Path(train_tips.__file__).parent / "recipes"
+TINY = TipSettings(
+    UNetSettings(unshuffle=4, channels=(16, 32), attention=(1,), groups=4),
+    TipScheduleSettings(steps=6, batch=4, validate_every=3, held_out_share=0.3),
+)
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory):
+    return write_sequences(tmp_path_factory.mktemp("data") / "made", sequences=4, frames=6)
+
+
+@pytest.fixture(scope="module")
+def weights(sequences, tmp_path_factory):
+    return train_tips.train_tips(TINY, [sequences], tmp_path_factory.mktemp("run"))
+
+
+def test_the_noise_is_the_published_one():
+    betas = ddpm().betas
+    assert len(betas) == 1000
+    torch.testing.assert_close(betas[[0, -1]], torch.tensor([1e-4, 0.02]))
+    torch.testing.assert_close(betas.diff(), betas.diff().mean().expand(999), atol=1e-7, rtol=0)
+    assert ddpm().config.variance_type == "fixed_large"
+
+
+@pytest.mark.parametrize("name", ["tips_small", "tips_published"])
+def test_recipes_train_with_the_published_batch_and_rate(name):
+    schedule = read_recipe(RECIPES / f"{name}.toml").schedule
+    assert (schedule.batch, schedule.learning_rate) == (32, 1e-4)
+
+
+def test_the_small_generator_fits_its_weights_file():
+    network = TipUNet(read_recipe(RECIPES / "tips_small.toml").network)
+    assert sum(value.numel() for value in network.parameters()) <= 4e6
+
+
+def test_the_network_answers_in_the_shape_of_the_patches():
+    network = TipUNet(TINY.network)
+    assert network(torch.zeros(3, 1, 64, 64), torch.tensor([0, 5, 999])).shape == (3, 1, 64, 64)
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [(ddim, 20), (ddpm, 1000)])
+def test_a_network_that_knows_the_noise_gives_the_patch_back(sampler, steps):
+    truth = torch.linspace(-0.9, 0.9, 64).expand(2, 1, 64, 64)
+    kept = ddpm().alphas_cumprod
+
+    def knows(noisy, step):
+        share = kept[step].view(-1, 1, 1, 1)
+        return (noisy - share.sqrt() * truth) / (1 - share).sqrt()
+
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(truth.shape, generator=generator)
+    found = sample(knows, noise, steps, sampler(), generator)
+    torch.testing.assert_close(found, truth, atol=2e-2, rtol=0)
+
+
+def test_training_learns_and_goes_on_after_a_stop(sequences, tmp_path, capfd):
+    first = train_tips.train_tips(TINY, [sequences], tmp_path)
+    before = load_state(first)
+    longer = replace(TINY, schedule=replace(TINY.schedule, steps=9))
+    after = train_tips.train_tips(longer, [sequences], tmp_path)
+    card = json.loads(after.with_suffix(".json").read_text())
+    assert card["training"]["steps"] == 9
+    assert card["training"]["held_out"]["sequences"] == sorted(
+        card["training"]["held_out"]["sequences"]
+    )
+    assert any(not torch.equal(before[name], value) for name, value in load_state(after).items())
+    steps = [line.split()[1] for line in capfd.readouterr().out.splitlines() if "loss " in line]
+    assert steps == ["3", "6", "6", "9", "9"]
+
+
+def test_weights_are_half_precision_with_a_card_of_theirs(weights):
+    assert find_weights(str(weights)).card["architecture"]["channels"] == [16, 32]
+    assert weights.stat().st_size < 3 * sum(v.numel() for v in load_state(weights).values())
+
+
+def tips_of(order):
+    paths = sorted(path for batch in generate_tips(order) for path in batch)
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_the_same_seed_gives_the_same_bytes(weights, tmp_path):
+    order = TipOrder(tmp_path / "a", 3, 7, str(weights), steps=2, device="cpu")
+    first = tips_of(order)
+    assert list(first) == ["tip_00000.png", "tip_00001.png", "tip_00002.png"]
+    assert tips_of(replace(order, output=tmp_path / "b")) == first
+    assert tips_of(replace(order, output=tmp_path / "c", seed=8)) != first
+
+
+def test_a_stopped_run_goes_on_and_agrees_with_a_whole_one(weights, tmp_path):
+    whole = TipOrder(tmp_path / "whole", BATCH + 2, 7, str(weights), steps=1, device="cpu")
+    stopped = replace(whole, output=tmp_path / "stopped", count=5)
+    tips_of(stopped)
+    assert tips_of(replace(stopped, count=whole.count)) == tips_of(whole)
+
+
+def test_patches_already_there_are_kept(weights, tmp_path):
+    order = TipOrder(tmp_path, 2, 7, str(weights), steps=1, device="cpu")
+    tips_of(order)
+    for path in tmp_path.iterdir():
+        cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
+    assert not any(cv2.imread(str(tmp_path / name)).any() for name in tips_of(order))
+
+
+def test_weights_of_something_else_are_refused(tmp_path):
+    order = TipOrder(tmp_path, 1, 7, "ct_hrnet_w18_small", steps=1, device="cpu")
+    with pytest.raises(InputError, match="do not describe a tip generator"):
+        list(generate_tips(order))
+
+
+def test_the_published_sampler_takes_all_its_steps(weights, tmp_path):
+    order = TipOrder(tmp_path, 1, 7, str(weights), steps=50, sampler="ddpm", device="cpu")
+    with pytest.raises(InputError, match="--steps 1000"):
+        list(generate_tips(order))

@@ -1,0 +1,212 @@
+"""Train the tip generator with Lightning: resumable, exports fp16 weights with a model card."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.loggers import TensorBoardLogger
+from safetensors.torch import save_file
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, TensorDataset
+
+from needle_backend import __version__
+from needle_backend.core.files import written_whole
+from needle_backend.core.settings import read_toml
+from needle_backend.core.weights import DEFAULT_TIP_GENERATOR, load_state, sha256_of
+from needle_backend.us.training.diffusion import NOISE_STEPS, TipUNet, UNetSettings, ddpm
+from needle_backend.us.training.patches import TipPatches, hold_out, read_patches, to_network
+
+
+@dataclass(frozen=True)
+class TipScheduleSettings:
+    """Optimisation; learning rate and batch as published."""
+
+    steps: int = 7500
+    batch: int = 32
+    learning_rate: float = 1e-4
+    ema_decay: float = 0.999
+    held_out_share: float = 0.1
+    validate_every: int = 250
+    precision: str = "bf16-mixed"
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class TipSettings:
+    """One generator's recipe."""
+
+    network: UNetSettings = field(default_factory=UNetSettings)
+    schedule: TipScheduleSettings = field(default_factory=TipScheduleSettings)
+
+
+def read_recipe(path: Path) -> TipSettings:
+    """Read a recipe from TOML; what it leaves out keeps its default."""
+    return read_toml(TipSettings, path)
+
+
+class TipGeneratorModule(L.LightningModule):
+    """The U-Net, the loss of its noise, and a moving average of its weights."""
+
+    def __init__(self, settings: TipSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.network = TipUNet(settings.network)
+        self.average = AveragedModel(self.network, avg_fn=self._moved).requires_grad_(False)
+        self._noise_process = ddpm()
+
+    def start_from(self, state: dict[str, torch.Tensor]) -> None:
+        """Replace the random weights, averaged ones too, by trained ones."""
+        self.network.load_state_dict(state)
+        self.average.module.load_state_dict(state)
+
+    def training_step(self, batch: list[torch.Tensor], _: int) -> torch.Tensor:
+        """Squared error of the predicted noise, at a random step for each patch."""
+        (patches,) = batch
+        loss = self._noise_error(self.network, patches, None)
+        self.log("loss", loss)
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the averaged weights towards the current ones."""
+        self.average.update_parameters(self.network)
+
+    def validation_step(self, batch: list[torch.Tensor], index: int) -> None:
+        """The same error of the averaged weights on held-out patches, with noise that stays."""
+        (patches,) = batch
+        generator = torch.Generator(patches.device).manual_seed(index)
+        error = self._noise_error(self.average.module, patches, generator)
+        self.log("held_out_loss", error, batch_size=len(patches))
+
+    def on_validation_epoch_end(self) -> None:
+        """Tell how far it is."""
+        losses = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        shown = "  ".join(f"{name} {value:.5f}" for name, value in sorted(losses.items()))
+        print(f"step {self.global_step}  {shown}", flush=True)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW at a constant rate."""
+        return torch.optim.AdamW(self.network.parameters(), self.settings.schedule.learning_rate)
+
+    def _noise_error(
+        self, network: TipUNet, patches: torch.Tensor, generator: torch.Generator | None
+    ) -> torch.Tensor:
+        noise = torch.randn(patches.shape, generator=generator, device=patches.device)
+        steps = torch.randint(
+            NOISE_STEPS, (len(patches),), generator=generator, device=patches.device
+        )
+        noisy = self._noise_process.add_noise(patches, noise, steps)
+        return functional.mse_loss(network(noisy, steps).float(), noise)
+
+    def _moved(
+        self, average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor
+    ) -> torch.Tensor:
+        # The first, random weights would otherwise stay in the average for thousands of steps.
+        decay = min(self.settings.schedule.ema_decay, (1 + int(updates)) / (10 + int(updates)))
+        return torch.lerp(current, average, decay)
+
+
+def train_tips(
+    settings: TipSettings,
+    data: Sequence[Path],
+    output: Path,
+    initial: Path | None = None,
+    max_hours: float | None = None,
+) -> Path:
+    """Train and export; run again with the same ``output`` to go on after a stop.
+
+    Returns
+    -------
+    Path
+        The exported weights.
+
+    Raises
+    ------
+    InputError
+        When there are no tips to train on, or all are of one sequence.
+    """
+    schedule = settings.schedule
+    L.seed_everything(schedule.seed)
+    output.mkdir(parents=True, exist_ok=True)
+    fit, held = hold_out(read_patches(data), schedule.held_out_share, schedule.seed)
+    module = TipGeneratorModule(settings)
+    if initial is not None:
+        module.start_from(load_state(initial))
+    recent = output / "recent.ckpt"
+    started = time.monotonic()
+    trainer = _trainer(schedule, output, max_hours)
+    held_loader = DataLoader(_tensors(held), 4 * schedule.batch)
+    trainer.fit(
+        module,
+        DataLoader(_tensors(fit), schedule.batch, shuffle=True),
+        held_loader,
+        ckpt_path=recent if recent.exists() else None,
+        weights_only=True,
+    )
+    (final,) = trainer.validate(module, held_loader, verbose=False)
+    facts = {
+        "data": [path.name for path in data],
+        "patches": len(fit),
+        "held_out": {"patches": len(held), "sequences": sorted(set(held.sequences))},
+        "held_out_loss": final["held_out_loss"],
+        "steps": trainer.global_step,
+        "hours_this_run": round((time.monotonic() - started) / 3600, 2),
+    }
+    return _export(module.average.module.state_dict(), settings, facts, output)
+
+
+def _tensors(patches: TipPatches) -> TensorDataset:
+    return TensorDataset(torch.from_numpy(to_network(patches.images)))
+
+
+def _trainer(schedule: TipScheduleSettings, output: Path, max_hours: float | None) -> L.Trainer:
+    recent = ModelCheckpoint(
+        output, "recent", every_n_train_steps=schedule.validate_every, enable_version_counter=False
+    )
+    limit = [Timer({"hours": max_hours}, interval="step")] if max_hours else []
+    return L.Trainer(
+        max_steps=schedule.steps,
+        precision=schedule.precision,
+        callbacks=[recent, *limit],
+        logger=TensorBoardLogger(output, name="", version=""),
+        val_check_interval=schedule.validate_every,
+        check_val_every_n_epoch=None,
+        log_every_n_steps=50,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        default_root_dir=output,
+        accelerator="auto",
+    )
+
+
+def _export(
+    state: dict[str, torch.Tensor], settings: TipSettings, facts: dict[str, Any], folder: Path
+) -> Path:
+    """Write the weights and their model card; return the former's path."""
+    path = folder / f"{DEFAULT_TIP_GENERATOR}.safetensors"
+    with written_whole(path) as temporary:
+        save_file({name: value.half().contiguous() for name, value in state.items()}, temporary)
+    card = {
+        "name": path.stem,
+        "task": "ultrasound tip patch generation",
+        "version": __version__,
+        "sha256": sha256_of(path),
+        "architecture": asdict(settings.network),
+        "training": {
+            **facts,
+            "schedule": asdict(settings.schedule),
+            "hardware": f"{platform.processor() or platform.machine()}, "
+            f"{'CUDA' if torch.cuda.is_available() else 'CPU'}, torch {torch.__version__}",
+        },
+    }
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return path
