@@ -66,6 +66,67 @@ def ct(
     typer.echo(f"{cases} simulated cases in {output}.")
 
 
+@app.command()
+def us(
+    sequences: Annotated[int, typer.Option(min=1, help="How many sequences.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder for sequence_000/frames/*.png and truth.json.")
+    ],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    settings: Annotated[
+        Path | None, typer.Option(help="TOML with ranges to draw from; defaults elsewhere.")
+    ] = None,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(help="Folder of real needle-free B-mode images to put the needles into."),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames a sequence, instead of the settings'.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Contact sheet (PNG or JPEG) of the first sequences.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate at once.")] = 1,
+) -> None:
+    """Simulate needle punctures under ultrasound with the tip known in every frame.
+
+    Folders that are already there are kept, so that a stopped run goes on where it was.
+    """
+    from dataclasses import replace
+
+    from needle_backend.core.files import written_whole
+    from needle_backend.core.runner import choose_runner
+    from needle_backend.us.training.backgrounds import find_backgrounds
+    from needle_backend.us.training.factory import (
+        SequenceOrder,
+        contact_sheet,
+        simulate_sequences,
+    )
+    from needle_backend.us.training.settings import read_settings
+
+    ranges = read_settings(settings)
+    if frames is not None:
+        ranges = replace(ranges, sequence=replace(ranges.sequence, frames=frames))
+    order = SequenceOrder(
+        settings=ranges,
+        seed=seed,
+        sequences=sequences,
+        output=output,
+        backgrounds=find_backgrounds(backgrounds) if backgrounds is not None else (),
+    )
+    if sheet is not None:
+        check_writable(sheet)
+    folders = []
+    with progress_bar({"simulate": 1.0}) as progress:
+        for folder in simulate_sequences(order, choose_runner(workers)):
+            folders.append(folder)
+            progress("simulate", len(folders) / sequences)
+    if sheet is not None:
+        with written_whole(sheet) as path:
+            contact_sheet(sorted(folders)[:8], path)
+    typer.echo(f"{sequences} simulated sequences in {output}.")
+
+
 def _draw_sheet(folders: list[Path], sheet: Path) -> None:
     from needle_backend.core.files import written_whole
     from needle_backend.core.truth import read_truth

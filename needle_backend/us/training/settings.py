@@ -1,0 +1,133 @@
+"""Randomisation ranges of the ultrasound simulator, read from TOML.
+
+Lengths in px are picture pixels; angles are from the horizontal; dB are 20 log10 of the echo's
+amplitude, 0 dB being displayed white.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from needle_backend.core.settings import Range, read_toml
+
+
+@dataclass(frozen=True)
+class SequenceSettings:
+    """The recording."""
+
+    frames: int = 60
+    fps: float = 30.0
+    size: tuple[int, int] = (640, 480)
+    needle_free_share: float = 0.12
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What is looked at, through which transducer.
+
+    ``lateral_px`` and ``axial_px`` are the point spread's standard deviations at the focus,
+    ``defocus`` is how many times wider it is at worst. ``noise_share`` is the electronic noise's
+    distance below white in dynamic ranges; ``compounding`` is how far speckle is averaged out.
+    """
+
+    curved_share: float = 0.35
+    linear_depth_mm: Range = (30, 60)
+    curved_depth_mm: Range = (70, 130)
+    field_angle_deg: Range = (45, 75)
+    margin_share: float = 0.5
+    axial_px: Range = (0.9, 1.8)
+    lateral_px: Range = (1.6, 3.6)
+    defocus: Range = (1.2, 2.4)
+    dynamic_range_db: Range = (48, 66)
+    gain_db: Range = (-4, 5)
+    smoothing_px: Range = (0.3, 1.0)
+    persistence: Range = (0.0, 0.45)
+    noise_share: Range = (0.8, 1.05)
+    compounding: Range = (0.1, 0.75)
+
+
+@dataclass(frozen=True)
+class TissueSettings:
+    """The procedural tissue and how it moves."""
+
+    layers: Range = (2, 6)
+    vessels: Range = (0, 4)
+    bone_share: float = 0.3
+    fascia: Range = (2, 36)
+    streaks: Range = (40, 260)
+    contact_loss_share: float = 0.2
+    drift_px: Range = (0, 7)
+    warp_px: Range = (0.5, 3.0)
+    decorrelation: Range = (0.0, 0.6)
+    flicker_db: Range = (0.1, 0.8)
+
+
+@dataclass(frozen=True)
+class NeedleSettings:
+    """The needle's path and look.
+
+    ``shaft_db`` is the near wall's peak when the beam meets it at a right angle; the echo loses
+    ``angle_loss_db`` where it is tilted by 45 degrees beyond ``steering_deg``.
+    """
+
+    diameter_mm: Range = (0.4, 1.2)
+    angle_deg: Range = (10, 60)
+    bent_share: float = 0.35
+    bend_px: Range = (4, 22)
+    shaft_db: Range = (-26, -5)
+    angle_loss_db: Range = (6, 20)
+    steering_deg: Range = (0, 20)
+    far_wall_db: Range = (-26, -5)
+    body_db: Range = (-24, -6)
+    roughness: Range = (0.35, 1.0)
+    bead_share: float = 0.45
+    dropout_db: Range = (3, 18)
+    tip_db: Range = (-2, 10)
+    bevel_deg: Range = (15, 35)
+    reverberation_share: float = 0.5
+    reverberation_decay: Range = (0.25, 0.6)
+    comet_share: float = 0.4
+    comet_db: Range = (-48, -28)
+    shadow_db: Range = (0, 5)
+    side_lobe_db: Range = (-50, -32)
+
+
+@dataclass(frozen=True)
+class MotionSettings:
+    """How needle and probe are handled.
+
+    The beam's half thickness is ``slice_mm``; the needle lies ``tilt_deg`` out of the imaging
+    plane and the probe's plane wanders by up to ``wander_mm`` across it. The tissue
+    around the tip is dragged along by up to ``drag_px``.
+    """
+
+    speed_mm_s: Range = (3, 20)
+    pause_s: Range = (0.2, 1.5)
+    withdrawal_share: float = 0.3
+    slice_mm: Range = (1.0, 2.2)
+    tilt_deg: Range = (0, 3)
+    wander_mm: Range = (0.0, 2.0)
+    drag_px: Range = (0.5, 6)
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """All ranges; a uniform draw from each (lo, hi) pair unless its name says otherwise."""
+
+    sequence: SequenceSettings = field(default_factory=SequenceSettings)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    tissue: TissueSettings = field(default_factory=TissueSettings)
+    needle: NeedleSettings = field(default_factory=NeedleSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
+
+
+def read_settings(path: Path | None) -> SimulationSettings:
+    """Read simulation settings; what a file leaves out keeps its default, None keeps all.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
+    """
+    return SimulationSettings() if path is None else read_toml(SimulationSettings, path)
