@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from ct.untrained import write_untrained_weights
 
 from needle_backend.core.device import DeviceChoice
-from needle_backend.core.errors import Cancelled
+from needle_backend.core.errors import Cancelled, InputError
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken, no_progress
 from needle_backend.core.volume import Volume
 from needle_backend.ct import localize
+from needle_backend.ct.classical import ClassicalLocalizer
 from needle_backend.ct.localize import InProcessLocalizer
+from needle_backend.ct.methods import localizer_of
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +113,30 @@ def test_the_ends_seen_on_the_slices_come_with_the_needles_when_asked_for(option
     assert result.needles == localizer.locate(volume, options, no_progress, CancelToken()).needles
     assert len(ends) > 0
     assert ends.slice_index.max() < len(volume.array)
+
+
+def test_only_ends_seen_better_than_the_thresholds_count(options, volume):
+    def seen(**thresholds):
+        chosen = replace(options, **thresholds)
+        result = InProcessLocalizer().locate(volume, chosen, no_progress, CancelToken())
+        return len(result.seen_tips), len(result.seen_handles)
+
+    # An untrained network sees ends everywhere, none of them well.
+    tips, handles = seen(tip_threshold=0.0, handle_threshold=0.0)
+    assert tips > 0 and handles > 0
+    assert seen(tip_threshold=0.99, handle_threshold=0.0) == (0, handles)
+    assert seen(tip_threshold=0.0, handle_threshold=0.99) == (tips, 0)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])
+def test_a_threshold_that_is_none_is_refused(options, volume, threshold):
+    with pytest.raises(InputError, match="The thresholds for tips and handles are"):
+        chosen = replace(options, tip_threshold=threshold)
+        InProcessLocalizer().locate(volume, chosen, no_progress, CancelToken())
+
+
+def test_a_method_is_chosen_by_its_name():
+    assert isinstance(localizer_of("network"), InProcessLocalizer)
+    assert isinstance(localizer_of("classical"), ClassicalLocalizer)
+    with pytest.raises(InputError, match="no method 'magic'; choose one of network, classical"):
+        localizer_of("magic")

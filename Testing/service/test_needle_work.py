@@ -11,9 +11,11 @@ import pytest
 from needle_backend.core.errors import BackendError, InputError
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken, no_progress
+from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
 from needle_backend.ct.localize import InProcessLocalizer
 from needle_backend.service.client import BackendClient
+from needle_backend.service.work import NeedleWork
 
 SAMPLE = Path(__file__).parents[2] / "Resources" / "Sample" / "sample_ct.nii.gz"
 OPTIONS = LocateOptions(device="cpu")
@@ -52,3 +54,12 @@ def test_following_a_tip_is_plainly_not_available_yet(real_client, finish):
     job = finish(real_client, real_client.start_track(np.zeros((8, 8), np.uint8), 1, 0.0))
     with pytest.raises(BackendError, match="not available in this version"):
         job.result()
+
+
+def test_the_method_asked_for_is_the_one_used():
+    array = np.full((4, 40, 40), -1000, np.int16)
+    array[:, 10:30, 10:30] = 40
+    volume = Volume(array, (2.0, 2.0, 5.0), (0.0, 0.0, 0.0))
+    options = LocateOptions(device="cpu", method="classical")
+    result = NeedleWork().locate(volume, options, no_progress, CancelToken())
+    assert result.weights == "the classical method"

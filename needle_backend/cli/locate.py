@@ -64,6 +64,12 @@ def locate(
     weights: Annotated[
         str | None, typer.Option(help="Weights by name or file; see needles info.")
     ] = None,
+    tip_threshold: Annotated[
+        float, typer.Option(help="Weakest sight of a tip that counts, 0 to 1.")
+    ] = _DEFAULTS.tip_threshold,
+    handle_threshold: Annotated[
+        float, typer.Option(help="Weakest sight of a handle that counts, 0 to 1.")
+    ] = _DEFAULTS.handle_threshold,
     series: Annotated[
         str | None, typer.Option(help="Which series of a DICOM folder: its number or UID.")
     ] = None,
@@ -103,6 +109,9 @@ def locate(
         device=device,
         solver=solver,
         weights=weights,
+        tip_threshold=tip_threshold,
+        handle_threshold=handle_threshold,
+        method=method.value,
     )
     if batch:
         _refuse_with_batch(method, series, truth, csv, picture, as_json)

@@ -92,6 +92,10 @@ class LocateOptions:
         Name of the matching solver (:mod:`needle_backend.ct.match`).
     weights
         Path of a weights file; None for the shipped default.
+    tip_threshold, handle_threshold
+        Weakest sight of an end on a slice that counts, 0..1; matching decides what becomes of it.
+    method
+        "network", or "classical" to measure it against (:mod:`needle_backend.ct.methods`).
     """
 
     count: int | None = None
@@ -100,11 +104,18 @@ class LocateOptions:
     device: str = "auto"
     solver: str = "default"
     weights: str | None = None
+    tip_threshold: float = 0.2
+    handle_threshold: float = 0.2
+    method: str = "network"
 
 
 @dataclass(frozen=True)
 class LocateResult:
-    """Everything one localization found; its JSON form is the same in CLI, service and module."""
+    """Everything one localization found; its JSON form is the same in CLI, service and module.
+
+    ``seen_tips`` and ``seen_handles`` are all ends detected, fused over slices, whatever became of
+    them; empty where a method looks for none.
+    """
 
     needles: tuple[Needle, ...]
     count: NeedleCount
@@ -117,6 +128,8 @@ class LocateResult:
     device: str = ""
     weights: str = ""
     warnings: tuple[str, ...] = ()
+    seen_tips: tuple[Point, ...] = ()
+    seen_handles: tuple[Point, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object that ``needles locate --json`` prints."""
@@ -132,6 +145,8 @@ class LocateResult:
             "device": self.device,
             "weights": self.weights,
             "warnings": list(self.warnings),
+            "seen_tips": [list(point) for point in self.seen_tips],
+            "seen_handles": [list(point) for point in self.seen_handles],
         }
 
     @classmethod
@@ -149,6 +164,8 @@ class LocateResult:
             device=data["device"],
             weights=data["weights"],
             warnings=tuple(data["warnings"]),
+            seen_tips=tuple(as_point(point) for point in data.get("seen_tips", ())),
+            seen_handles=tuple(as_point(point) for point in data.get("seen_handles", ())),
         )
 
 

@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 
 from needle_backend.core.device import autocast, to_device
+from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken, Progress, no_progress
 from needle_backend.ct.batches import in_batches
 from needle_backend.ct.ends import SliceEnds
 from needle_backend.ct.network import HEATMAP_STRIDE, TipHandleNetwork
 from needle_backend.ct.preprocess import InputSettings, network_input_torch
 
-SCORE_THRESHOLD = 0.2
+SCORE_THRESHOLD = LocateOptions.tip_threshold
 """Weakest heatmap peak kept; matching decides what becomes of weak ones."""
 
 

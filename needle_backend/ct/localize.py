@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from needle_backend.core.device import choose_device, leave_cores_free
+from needle_backend.core.errors import InputError
 from needle_backend.core.needles import (
     LocateOptions,
     LocateResult,
@@ -111,12 +112,13 @@ class InProcessLocalizer:
         device: str,
     ) -> tuple[LocateResult, SliceEnds]:
         warnings: list[str] = []
+        least = _thresholds(options)
         with clock.measured("start"):
             loaded = self.load(options.weights, device)
         with clock.measured("tophat"):
             tophat = _top_hat(volume.array, device, progress, cancel)
         with clock.measured("network"):
-            seen = _detect(loaded, volume.array, progress, cancel, warnings)
+            seen = _detect(loaded, volume.array, least, progress, cancel, warnings)
         with clock.measured("match"):
             progress("match", 0.0)
             result = needles_from_ends(seen, volume, tophat, options, cancel, device)
@@ -151,16 +153,38 @@ def _top_hat(array: np.ndarray, device: str, progress: Progress, cancel: CancelT
     return tophat
 
 
+def _thresholds(options: LocateOptions) -> np.ndarray:
+    """Return the weakest sight that counts, by class of end."""
+    least = np.zeros(2)
+    least[TIP], least[HANDLE] = options.tip_threshold, options.handle_threshold
+    if not ((least >= 0.0) & (least < 1.0)).all():
+        raise InputError(
+            f"The thresholds for tips and handles are {options.tip_threshold:g} and "
+            f"{options.handle_threshold:g}; give numbers from 0 to less than 1."
+        )
+    return least
+
+
 def _detect(
     loaded: _LoadedNetwork,
     array: np.ndarray,
+    least: np.ndarray,
     progress: Progress,
     cancel: CancelToken,
     warnings: list[str],
 ) -> SliceEnds:
     from needle_backend.ct.detect import detect_ends
 
-    return detect_ends(loaded.network, array, loaded.inputs, progress, cancel, warn=warnings.append)
+    seen = detect_ends(
+        loaded.network,
+        array,
+        loaded.inputs,
+        progress,
+        cancel,
+        threshold=float(least.min()),
+        warn=warnings.append,
+    )
+    return seen.take(seen.score > least[seen.kind])
 
 
 def _reason(error: RuntimeError) -> str:
@@ -213,6 +237,8 @@ def needles_from_ends(
         surplus=surplus,
         solver=matching.solver,
         gap=matching.gap,
+        seen_tips=_points(tips, np.arange(len(tips))),
+        seen_handles=_points(handles, np.arange(len(handles))),
     )
 
 

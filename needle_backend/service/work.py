@@ -86,8 +86,12 @@ class NeedleWork:
     def locate(
         self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
     ) -> LocateResult:
-        """Find the needles of a CT."""
-        return self._localizer.locate(volume, options, progress, cancel)
+        """Find the needles of a CT; the network stays loaded from one CT to the next."""
+        from needle_backend.ct.methods import localizer_of
+
+        by_network = options.method == LocateOptions.method
+        localizer = self._localizer if by_network else localizer_of(options.method)
+        return localizer.locate(volume, options, progress, cancel)
 
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
         """Score lines on a CT."""
