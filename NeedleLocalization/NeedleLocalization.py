@@ -13,6 +13,7 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from NeedleLocalizationLib.advanced_panel import AdvancedPanel
 from NeedleLocalizationLib.errors import explain
 from NeedleLocalizationLib.export_panel import ExportPanel
 from NeedleLocalizationLib.localization_run import LocalizationRun
@@ -82,6 +83,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic = NeedleLocalizationLogic()
         self._parameters = self.logic.getParameterNode()
         self._gui_tag = self._parameters.connectGui(self.ui)
+        self._advanced = AdvancedPanel(self.ui, self._parameters)
         self._review = ReviewPanel(self.ui, self.logic, self._parameters, self._panel.show_message)
         self._export = ExportPanel(self.ui, self._parameters, self._panel.show_message)
         node = self._parameters.parameterNode
@@ -126,6 +128,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._panel.show_ready(can_apply=volume is not None)
         if volume is not self._review.volume_node:
             self._review.show_volume(volume)
+        self._advanced.show()
         self._review.show_choices()
 
     def _on_scene_start_close(self, caller: Any, event: str) -> None:

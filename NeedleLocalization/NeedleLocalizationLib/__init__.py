@@ -11,7 +11,8 @@
 - ``history``: undo and redo of implants
 - ``judging``: what to doubt about a needle that a person placed
 - ``summary``: what the needles amount to, and what is open about them
-- ``needle_nodes``, ``end_nodes``, ``folders``: an implant in the scene, and back
+- ``needle_nodes``, ``end_nodes``, ``folders``: an implant in the scene, and back;
+  ``detection_nodes``: all ends a run saw; ``point_lists``: what these and lone ends are made of
 - ``line_sets``: folders of lines to hold needles against; ``comparing``: which of them, and which
   earlier CT, a volume's needles are held against; ``renumbering``: numbers taken over from that CT
 - ``review``: scene and history of one volume, kept the same
@@ -19,6 +20,7 @@
 - ``needle_observer``, ``placing``: what the user does in the views
 - ``needle_display``, ``slice_views``: how needles look, and where the views look;
   ``skin_surface``: the skin in 3D
+- ``advanced_panel``: how needles are found, for those who want to know
 - ``run_panel``: Apply, Cancel, progress and status
 - ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel``,
   ``comparison_panel`` and ``shortcuts`` are its parts

@@ -9,14 +9,19 @@ from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrappe
 
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.quality import QualityLimits
+from needle_backend.ct.solvers import SOLVERS
 
 AUTOMATIC_COUNT = 0
 """The needle count that means: estimate it."""
+METHODS = [LocateOptions.method, "classical"]
 
 
 @parameterNodeWrapper
 class NeedleLocalizationParameters:
-    """The module's parameters; needle_count 0 means that the number is estimated."""
+    """The module's parameters.
+
+    needle_count 0 means that the number is estimated, empty weights mean the shipped ones.
+    """
 
     volume: vtkMRMLScalarVolumeNode
     needle_count: Annotated[int, WithinRange(AUTOMATIC_COUNT, 200)] = AUTOMATIC_COUNT
@@ -25,8 +30,14 @@ class NeedleLocalizationParameters:
         LocateOptions.length_tolerance_mm
     )
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = LocateOptions.device
+    method: Annotated[str, Choice(METHODS)] = LocateOptions.method
+    solver: Annotated[str, Choice(list(SOLVERS))] = LocateOptions.solver
+    tip_threshold: Annotated[float, WithinRange(0.01, 0.99)] = LocateOptions.tip_threshold
+    handle_threshold: Annotated[float, WithinRange(0.01, 0.99)] = LocateOptions.handle_threshold
+    weights: str = ""
     numbers_visible: bool = True
     ends_visible: bool = False
+    detections_visible: bool = False
     skin_visible: bool = False
 
 
@@ -38,6 +49,11 @@ def locate_options(parameters: NeedleLocalizationParameters) -> LocateOptions:
         length_mm=parameters.length_mm,
         length_tolerance_mm=parameters.length_tolerance_mm,
         device=parameters.device,
+        solver=parameters.solver,
+        weights=parameters.weights.strip() or None,
+        tip_threshold=parameters.tip_threshold,
+        handle_threshold=parameters.handle_threshold,
+        method=parameters.method,
     )
 
 

@@ -20,6 +20,7 @@ from NeedleLocalizationLib.comparing import (
 )
 from NeedleLocalizationLib.comparison_notes import notes_of
 from NeedleLocalizationLib.comparison_panel import ComparisonPanel
+from NeedleLocalizationLib.detection_nodes import show_detections, write_detections
 from NeedleLocalizationLib.end_nodes import show_lone_ends, world_end_ras
 from NeedleLocalizationLib.implant import Implant, NeedleRecord
 from NeedleLocalizationLib.localization_run import LocalizationRun
@@ -112,6 +113,7 @@ class ReviewPanel:
             kept = review.implant.hand_made if keep_hand_made else ()
             implant = found.keeping(kept) if kept else found
             review.act(_("find needles"), self._numbered_as_before(run.volume_node, implant))
+            write_detections(run.volume_node, result)
         self._refresh()
 
     def show_choices(self) -> None:
@@ -119,6 +121,7 @@ class ReviewPanel:
         with self._observer.muted():
             show_numbers(self._observer.nodes, self._parameters.numbers_visible)
         show_lone_ends(self.volume_node, self._parameters.ends_visible)
+        show_detections(self.volume_node, self._parameters.detections_visible)
         show_skin(self.volume_node, self._parameters.skin_visible)
         self._show_comparison()
 

@@ -43,6 +43,13 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Default:
+    """A parameter's value when nobody has chosen one."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One member of a wrapped class."""
 
@@ -126,6 +133,9 @@ class _Wrapper:
 
     def getValue(self, name: str) -> Any:
         return self._parameter(name).read(self.parameterNode)
+
+    def default(self, name: str) -> Default:
+        return Default(self._parameter(name).default)
 
     def setValue(self, name: str, value: Any) -> None:
         with slicer.util.NodeModify(self.parameterNode):
@@ -262,6 +272,14 @@ class _ComboBoxConnector(_Connector):
         self.widget.currentIndex = self._choices.index(value)
 
 
+class _LineEditConnector(_Connector):
+    signal, value = "textChanged(QString)", "text"
+
+    @classmethod
+    def fits(cls, parameter: Parameter, widget: Any) -> bool:
+        return parameter.kind is str and type(widget) is qt.QLineEdit
+
+
 class _NodeConnector(_Connector):
     signal = "currentNodeChanged(vtkMRMLNode*)"
 
@@ -281,7 +299,13 @@ class _NodeConnector(_Connector):
 
 
 def _connector(parameter: Parameter, widget: Any) -> _Connector:
-    for kind in (_CheckBoxConnector, _SpinBoxConnector, _ComboBoxConnector, _NodeConnector):
+    for kind in (
+        _CheckBoxConnector,
+        _SpinBoxConnector,
+        _ComboBoxConnector,
+        _LineEditConnector,
+        _NodeConnector,
+    ):
         if kind.fits(parameter, widget):
             return kind(parameter, widget)
     raise RuntimeError(f"{parameter.name} cannot be connected to a {type(widget).__name__}")
