@@ -1,4 +1,4 @@
-"""`needles evaluate ct`: compare predicted needles with the truth."""
+"""`needles evaluate`: compare predicted needles and tips with the truth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from needle_backend.cli.evaluate_tips import blindtest, tips
+from needle_backend.core.errors import InputError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -36,3 +37,40 @@ def ct(
     from needle_backend.ct.training.evaluate import evaluate_path
 
     typer.echo(json.dumps(evaluate_path(truth, predicted, gate), indent=1))
+
+
+@app.command()
+def us(
+    truth: Annotated[
+        Path,
+        typer.Option(
+            help="A folder of sequences (sequence_000/truth.json), one of them, or a labelled set "
+            "(annotations.json)."
+        ),
+    ],
+    predicted: Annotated[
+        Path,
+        typer.Option(
+            help="A tips.csv, or a folder with sequence_000/tips.csv or sequence_000.csv."
+        ),
+    ],
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Rows with less confidence count as lost.")
+    ] = 0.0,
+) -> None:
+    r"""Print average precision, errors and misses of needle tips in ultrasound, as JSON.
+
+    AP counts every row, whatever the threshold here: for the whole curve let needles track write
+    the unsure ones too (--threshold 0.01). Needs the training packages:
+    pip install 'needle-backend\[train]'.
+    """
+    from needle_backend.us.training.evaluate_files import evaluate_path
+
+    try:
+        report = evaluate_path(truth, predicted, threshold)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"Comparing tips needs the package {error.name}; install the extra: "
+            "pip install 'needle-backend[train]'."
+        ) from error
+    typer.echo(json.dumps(report, indent=1))
