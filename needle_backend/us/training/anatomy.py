@@ -101,7 +101,7 @@ class _Sketch:
         rng: np.random.Generator,
     ) -> None:
         self.shape, self.beam_px, self.range_db, self.rng = shape, beam_px, range_db, rng
-        self.level = np.full(shape, -rng.uniform(0.55, 0.74) * range_db, np.float32)
+        self.level = np.full(shape, -rng.uniform(0.66, 0.86) * range_db, np.float32)
         self.lines = np.zeros(shape, np.float32)
         self.slope = rng.normal(0, 0.08)
         self.patchy = rng.uniform(5, 11)
@@ -120,7 +120,7 @@ class _Sketch:
             step = self.rng.normal(0, 4) + grain * self.rng.uniform(0.5, 3)
             self.level += below * step.astype(np.float32)
             if self.rng.random() < 0.7:
-                self._line(np.arange(beams), wave, self.rng.uniform(-26, -6))
+                self._line(np.arange(beams), wave, self.rng.uniform(-30, -9))
         self.level -= self.rng.uniform(0, 12) * (depth / rows) ** 1.5
         coarse = smooth_noise(self.shape, (rows / 4, beams / 3), self.rng)
         self.level += self.rng.uniform(0.5, 3) * coarse
@@ -131,7 +131,7 @@ class _Sketch:
         lean = smooth_noise(self.shape, (rows / 2, beams), self.rng) * 0.12 + self.rng.normal(
             0, 0.15
         )
-        strength = self.rng.uniform(-34, -18)
+        strength = self.rng.uniform(-38, -20)
         for _ in range(count):
             row, beam = self.rng.uniform(0, rows), self.rng.uniform(0, beams)
             length = self.rng.gamma(2, 18) / self.beam_px
@@ -154,7 +154,7 @@ class _Sketch:
             wave = smooth_series(len(across), self.rng.uniform(25, 80) / self.beam_px, self.rng)
             down = row + slope * (across - beam) * self.beam_px
             down += wave * (0.5 if straight else self.rng.uniform(1, 5))
-            level = self.rng.uniform(-30, -6) - 10 * abs(slope)
+            level = self.rng.uniform(-34, -9) - 12 * abs(slope)
             self._line(across, down, level)
             for _ in range(int(self.rng.integers(0, 3))):
                 down = down + self.rng.uniform(1, 6)
@@ -196,7 +196,7 @@ class _Sketch:
         below = np.clip((depth - surface) / 6, 0, 1) * inside
         self.level -= below * self.rng.uniform(12, 30)
         self.lines *= 1 - below
-        level = self.rng.uniform(-12, 2)
+        level = self.rng.uniform(-16, -2)
         for thickness in range(draw_int(self.rng, (1, 4))):
             self._line(across, surface + thickness, level - 2 * thickness, fade=inside)
 
@@ -235,7 +235,7 @@ class _Sketch:
         lines = np.stack([np.cos(angle), np.sin(angle)], -1) * self.lines[..., None]
         # A line's peak behind the point spread is 1 / (sqrt(2 pi) axial width).
         lines *= np.float32(np.sqrt(2 * np.pi) * spread.axial)
-        grainy = 1 + 0.5 * self.rng.standard_normal(self.shape, dtype=np.float32)[..., None]
+        grainy = 0.8 + 0.7 * self.rng.standard_normal(self.shape, dtype=np.float32)[..., None]
         steady = spread.apply(white * strength * gain + lines * grainy, -MARGIN)
         passing = speckle(self.shape, spread, self.rng, MARGIN) * strength
         return Tissue(steady, passing, MARGIN)
@@ -260,9 +260,9 @@ class _Sketch:
         fine = smooth_series(len(across), max(9 / self.beam_px, 2), self.rng)
         wander = self.patchy * smooth_series(len(across), max(45 / self.beam_px, 2), self.rng)
         wander = np.minimum(wander + 0.4 * self.patchy * fine, 5)
-        taper = np.minimum(
-            1, np.minimum(np.arange(len(across)) + 1, len(across) - np.arange(len(across))) / 6
-        )
+        count = len(across)
+        to_end = np.minimum(np.arange(1, count + 1), np.arange(count, 0, -1))
+        taper = np.minimum(1, to_end / (0.3 * count))
         strength = amplitude(level_db + wander) * taper * fade
         beam, row = np.rint(across).astype(int), np.floor(down).astype(int)
         part = down - row

@@ -114,15 +114,15 @@ class Echo:
         """Return tissue echoes (samples, beams, 2) with the needle's."""
         both = tissue.copy()
         part = both[self._where()]
-        part *= self.kept[..., None]
+        part *= cv2.merge((self.kept, self.kept))
         part += self.added
         return both
 
     def share(self, both: np.ndarray) -> np.ndarray:
         """Return how much of the echoes (samples, beams, 2) is the needle's, 0..1."""
         share = np.zeros(both.shape[:2], np.float32)
-        power = (self.added**2).sum(-1)
-        share[self._where()] = power / (power + (both[self._where()] ** 2).sum(-1) + 1e-12)
+        power = _power(self.added)
+        share[self._where()] = power / (power + _power(both[self._where()]) + np.float32(1e-12))
         return cv2.GaussianBlur(share, (0, 0), 1.5)
 
     def _where(self) -> tuple[slice, slice]:
@@ -138,7 +138,7 @@ class NeedleEcho:
     ) -> None:
         self._look, self._probe, self._spread = look, probe, spread
         # Tails are smeared over many echoes: speckle of less contrast than tissue.
-        self._haze = 0.5 * speckle(probe.shape, spread, rng) + np.float32((0.75, 0))
+        self._haze = 0.4 * speckle(probe.shape, spread, rng) + np.float32((0.85, 0))
         self._scatter = rng.uniform(-1, 1, _POINTS)
         self._jitter = rng.normal(0, 0.4, _POINTS) + 0.3 * _along(12, rng)
         self._tip_points = rng.uniform(0, 1, 5)
@@ -230,8 +230,8 @@ class NeedleEcho:
         return np.sqrt(2 * np.pi) * across * STEP_PX / beam_px
 
     def _through_the_probe(self, scatterers, axis, tilt, in_plane, near) -> Echo:
-        top, left, grid = scatterers.top, scatterers.left, scatterers.grid
-        added = self._spread.apply(grid, top)
+        top, left = scatterers.top, scatterers.left
+        added = self._spread.apply(scatterers.grid(), top)
         if self._look.side_lobe > 0.005:
             wide = _LOBE_WIDTHS * float(self._spread.lateral.mean())
             lobes = cv2.GaussianBlur(added, (0, 0), sigmaX=wide, sigmaY=0.4)
@@ -245,18 +245,18 @@ class NeedleEcho:
         line = np.interp(beams, there[:, 0], there[:, 1])
         seen = np.interp(beams, there[:, 0], in_plane[near][order], left=0, right=0)
         seen = np.convolve(np.pad(seen, 3, mode="edge"), np.ones(7) / 7, mode="valid")
-        below = np.arange(top, top + rows)[:, None] - line[None]
-        kept = 1 - (1 - self._look.shadow) * seen / (1 + np.exp(-np.clip(below / 2, -30, 30)))
+        below = (np.arange(top, top + rows)[:, None] - line).astype(np.float32)
+        under = _step(below)
+        kept = 1 - under * ((1 - self._look.shadow) * seen).astype(np.float32)
         if self._look.comet.any():
             glow = self._look.comet[: len(near)] * amplitude(-0.5 * self._angle_loss(tilt))
             tails = np.interp(beams, there[:, 0], glow[near][order], left=0, right=0)
             tails = cv2.GaussianBlur(tails[None], (0, 0), 9).ravel()
             reach = np.interp(beams, there[:, 0], self._look.comet_px[: len(near)][near][order])
-            fading = np.exp(-np.maximum(below, 0) / reach)
-            level = tails * seen * fading / (1 + np.exp(-np.clip(below - 2, -30, 30)))
-            texture = self._haze[top:, left : left + columns]
-            full += level[..., None].astype(np.float32) * texture
-        return Echo(top, left, full, kept.astype(np.float32))
+            fading = cv2.exp(-np.maximum(below, 0) / reach.astype(np.float32))
+            level = under * fading * (tails * seen).astype(np.float32)
+            full += cv2.merge((level, level)) * self._haze[top:, left : left + columns]
+        return Echo(top, left, full, kept)
 
 
 class _Scatterers:
@@ -269,24 +269,43 @@ class _Scatterers:
         self.top = int(np.clip(low[1] - _PAD, 0, samples - 1))
         right = int(np.clip(high[0] + pad, self.left + 1, beams))
         bottom = int(np.clip(high[1] + 2 * _PAD, self.top + 1, samples))
-        self.grid = np.zeros((bottom - self.top, right - self.left, 2), np.float32)
+        self._shape = bottom - self.top, right - self.left
+        self._points: list[np.ndarray] = []
+        self._echoes: list[np.ndarray] = []
 
     def add(self, points: np.ndarray, echoes: np.ndarray) -> None:
-        """Drop echoes (n, 2) at grid points (n, 2), shared out among the four around each."""
-        rows, columns = self.grid.shape[:2]
-        place = points - (self.left, self.top)
-        corner = np.floor(place).astype(int)
-        part = place - corner
-        for down in (0, 1):
-            for right in (0, 1):
-                weight = np.abs(1 - right - part[:, 0]) * np.abs(1 - down - part[:, 1])
-                column, row = corner[:, 0] + right, corner[:, 1] + down
-                inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-                where = (row * columns + column)[inside]
-                for channel in (0, 1):
-                    self.grid[..., channel] += np.bincount(
-                        where, (echoes[:, channel] * weight)[inside], rows * columns
-                    ).reshape(rows, columns)
+        """Put echoes (n, 2) at grid points (n, 2)."""
+        self._points.append(points)
+        self._echoes.append(echoes)
+
+    def grid(self) -> np.ndarray:
+        """Return the part of the grid, every echo shared out among the four places around it."""
+        rows, columns = self._shape
+        place = np.concatenate(self._points) - (self.left, self.top)
+        echoes = np.concatenate(self._echoes)
+        inside = (place >= 0).all(1) & (place < (columns - 1, rows - 1)).all(1)
+        place, echoes = place[inside], echoes[inside]
+        corner = place.astype(int)
+        right, down = (place - corner).T
+        first = corner[:, 1] * columns + corner[:, 0]
+        where = np.concatenate([first, first + 1, first + columns, first + columns + 1])
+        weight = np.concatenate(
+            [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down]
+        )
+        channels = [
+            np.bincount(where, weight * np.tile(echo, 4), rows * columns).astype(np.float32)
+            for echo in echoes.T
+        ]
+        return np.stack(channels, -1).reshape(rows, columns, 2)
+
+
+def _step(samples: np.ndarray) -> np.ndarray:
+    """Return 0 above and 1 below, soft over a few samples."""
+    return np.clip(0.5 + samples / 8, 0, 1)
+
+
+def _power(echoes: np.ndarray) -> np.ndarray:
+    return echoes[..., 0] ** 2 + echoes[..., 1] ** 2
 
 
 def _along(correlation_px: float, rng: np.random.Generator) -> np.ndarray:

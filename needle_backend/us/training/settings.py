@@ -75,7 +75,7 @@ class NeedleSettings:
     angle_deg: Range = (10, 60)
     bent_share: float = 0.35
     bend_px: Range = (4, 22)
-    shaft_db: Range = (-26, -5)
+    shaft_db: Range = (-22, -3)
     angle_loss_db: Range = (6, 20)
     steering_deg: Range = (0, 20)
     far_wall_db: Range = (-26, -5)
