@@ -37,5 +37,7 @@ def write_sequences(folder: Path, sequences: int, frames: int, seed: int = 0) ->
             cv2.imwrite(str(sequence / "frames" / f"frame_{index:04d}.png"), frame)
             shown = index % 2 == 0
             rows.append({"visible": shown, "tip": None, "box": box if shown else None})
-        (sequence / "truth.json").write_text(json.dumps({"fps": 20, "frames": rows}))
+        (sequence / "truth.json").write_text(
+            json.dumps({"fps": 20, "size": [160, 120], "frames": rows})
+        )
     return folder

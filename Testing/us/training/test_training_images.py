@@ -1,0 +1,121 @@
+"""Labelled sets as squares, changed a little, in an order of their own."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from needle_backend.core.errors import InputError
+from needle_backend.us.training.coco_files import LabelledImage, write_coco
+from needle_backend.us.training.dataset import (
+    AugmentSettings,
+    EpochOrder,
+    TipImages,
+    changed,
+    load_set,
+)
+
+STRONG = AugmentSettings(
+    brightness=(0.9, 1.0), mirror_share=0.5, zoom=(0.7, 1.4), shift_share=0.2, noise=3.0
+)
+
+
+@pytest.fixture
+def spots(tmp_path):
+    """A COCO set of black images with a bright spot in each box, and one image without."""
+    folder = tmp_path / "spots"
+    (folder / "images").mkdir(parents=True)
+    images = []
+    for number, centre in enumerate([(60, 40), (100, 70), None]):
+        path = folder / "images" / f"{number}.png"
+        picture = np.zeros((90, 160), np.uint8)
+        boxes = np.zeros((0, 4))
+        if centre is not None:
+            cv2.circle(picture, centre, 5, 250, -1)
+            boxes = np.array([[centre[0] - 8, centre[1] - 6, 16, 12]], float)
+        cv2.imwrite(str(path), picture)
+        images.append(LabelledImage(path, 160, 90, boxes))
+    write_coco(folder, images)
+    return folder
+
+
+def centre_of_light(square: np.ndarray) -> np.ndarray:
+    rows, columns = np.indices(square.shape)
+    light = np.where(square > 100, square, 0).astype(float)
+    return np.array([np.average(columns, weights=light), np.average(rows, weights=light)])
+
+
+def test_a_coco_set_becomes_squares_with_their_tips(spots, tmp_path):
+    images = load_set(spots, 80, tmp_path / "cache")
+    assert (images.name, len(images)) == ("spots", 3)
+    assert images.squares().shape == (3, 80, 80)
+    assert [len(boxes) for boxes in images.boxes] == [1, 1, 0]
+    np.testing.assert_allclose(images.boxes[0][0], [29.75, 19.75, 8, 6])
+    np.testing.assert_allclose(centre_of_light(images.squares()[0]), [29.75, 19.75], atol=0.2)
+
+
+def test_a_second_reading_uses_the_cache_until_an_image_changes(spots, tmp_path):
+    cache = tmp_path / "cache"
+    first = load_set(spots, 80, cache)
+    made = first.squares_path.stat().st_mtime_ns
+    again = load_set(spots, 80, cache)
+    assert again.squares_path == first.squares_path
+    assert again.squares_path.stat().st_mtime_ns == made
+    cv2.imwrite(str(spots / "images" / "2.png"), np.full((90, 160), 9, np.uint8))
+    assert load_set(spots, 80, cache).squares_path != first.squares_path
+
+
+def test_tips_follow_the_mirrored_zoomed_and_shifted_picture(spots, tmp_path):
+    images = load_set(spots, 80, tmp_path / "cache")
+    rng = np.random.default_rng(5)
+    seen = 0
+    for _ in range(60):
+        square, boxes = changed(images.squares()[1], images.boxes[1], STRONG, rng)
+        if len(boxes) == 0 or not (boxes[0, :2].min() > 6 and boxes[0, :2].max() < 73):
+            continue
+        np.testing.assert_allclose(centre_of_light(square), boxes[0, :2], atol=0.4)
+        seen += 1
+    assert seen > 30
+
+
+def test_a_tip_that_leaves_the_square_is_no_label_any_more(spots, tmp_path):
+    images = load_set(spots, 80, tmp_path / "cache")
+    away = AugmentSettings(zoom=(9.0, 9.0))
+    _, boxes = changed(images.squares()[0], images.boxes[0], away, np.random.default_rng(0))
+    assert boxes.shape == (0, 4)
+
+
+def test_as_published_only_the_brightness_changes(spots, tmp_path):
+    images = load_set(spots, 80, tmp_path / "cache")
+    square, boxes = changed(
+        images.squares()[0], images.boxes[0], AugmentSettings(), np.random.default_rng(2)
+    )
+    np.testing.assert_array_equal(boxes, images.boxes[0])
+    ratio = square[images.squares()[0] > 200] / images.squares()[0][images.squares()[0] > 200]
+    assert ratio.min() > 0.89 and ratio.max() < 1.11
+    assert ratio.max() - ratio.min() < 0.01
+
+
+def test_an_item_depends_on_seed_epoch_and_image_only(spots, tmp_path):
+    images = load_set(spots, 80, tmp_path / "cache")
+    items = TipImages([(images, range(3))], STRONG, seed=4)
+    first, same, other = items[0, 1], items[0, 1], items[1, 1]
+    np.testing.assert_array_equal(first["square"], same["square"])
+    assert not np.array_equal(first["square"], other["square"])
+
+
+def test_an_epoch_goes_through_every_image_once_and_the_next_in_another_order():
+    order = EpochOrder(50, None, seed=1)
+    first = list(order)
+    order.set_epoch(1)
+    second = list(order)
+    assert sorted(index for _, index in first) == sorted(index for _, index in second)
+    assert [index for _, index in first] != [index for _, index in second]
+    assert {epoch for epoch, _ in second} == {1}
+    assert len(list(EpochOrder(50, 8, seed=1))) == 8
+
+
+def test_a_folder_without_labels_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no labelled images"):
+        load_set(tmp_path, 80, tmp_path / "cache")

@@ -1,0 +1,278 @@
+"""Training images of the tip detector: labelled sets cached as squares, and small changes to them.
+
+A labelled set is a COCO folder (:mod:`.coco_files`) or a folder of simulated sequences
+(``sequence_000/frames``, ``sequence_000/truth.json``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from needle_backend.core.errors import InputError
+from needle_backend.core.files import written_whole
+from needle_backend.core.settings import Range, draw
+from needle_backend.us.frames import image_files
+from needle_backend.us.preprocess import letterbox
+from needle_backend.us.training.coco_files import LabelledImage, coco_file, read_coco
+from needle_backend.us.training.evaluate_files import TRUTH, read_sequence_truth
+
+MOST_TIPS = 16
+"""Room for tips in one image."""
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """What is changed at random in every image; the defaults are the published ones.
+
+    Attributes
+    ----------
+    brightness
+        Factor of the grey values.
+    gamma
+        Exponent of the grey values in 0..1.
+    mirror_share
+        Share of images whose left and right are swapped.
+    zoom
+        Factor of the size.
+    shift_share
+        The image is shifted by up to this share of its side.
+    noise
+        Largest standard deviation of noise added, in grey values.
+    """
+
+    brightness: Range = (0.9, 1.1)
+    gamma: Range = (1.0, 1.0)
+    mirror_share: float = 0.0
+    zoom: Range = (1.0, 1.0)
+    shift_share: float = 0.0
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Squares cached on disk and their tips.
+
+    Attributes
+    ----------
+    name
+        Of the folder.
+    squares_path
+        A file of uint8 (images, side, side).
+    boxes
+        For each image (n, 4): centre x, centre y, width, height in square pixels.
+    """
+
+    name: str
+    squares_path: Path
+    boxes: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def squares(self) -> np.ndarray:
+        """Return the squares, mapped from disk."""
+        return np.load(self.squares_path, mmap_mode="r")
+
+
+def load_set(folder: Path, size_px: int, cache: Path) -> ImageSet:
+    """Read a labelled set and cache its images as squares; a second call reads the cache.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no labelled images, or one of them cannot be used.
+    """
+    images = read_labelled(folder)
+    crowded = next((image for image in images if len(image.boxes) > MOST_TIPS), None)
+    if crowded is not None:
+        raise InputError(
+            f"{crowded.path} has {len(crowded.boxes)} tips; at most {MOST_TIPS} can be learnt."
+        )
+    squares_path = cache / f"{folder.name}_{size_px}_{_mark(images)}.npy"
+    if not squares_path.exists():
+        _cache_squares(images, size_px, squares_path)
+    return ImageSet(folder.name, squares_path, tuple(_in_square(one, size_px) for one in images))
+
+
+def read_labelled(folder: Path) -> tuple[LabelledImage, ...]:
+    """Return the images of a COCO folder or of a folder of sequences.
+
+    Raises
+    ------
+    InputError
+        When it is neither, or something in it makes no sense.
+    """
+    if coco_file(folder) is not None:
+        return read_coco(folder, needs_boxes=False).images
+    truths = sorted(folder.glob(f"*/{TRUTH}"))
+    if not truths:
+        raise InputError(
+            f"{folder} holds no labelled images; give a folder with annotations.json (COCO), or "
+            f"one of sequences (sequence_000/{TRUTH})."
+        )
+    return tuple(image for truth in truths for image in _frames_of(truth))
+
+
+def _frames_of(truth: Path) -> list[LabelledImage]:
+    frames = read_sequence_truth(truth)
+    files = image_files(truth.parent / "frames")
+    if len(files) != len(frames):
+        raise InputError(
+            f"{truth} is about {len(frames)} frames, but {len(files)} lie beside it; copy the "
+            "sequence again."
+        )
+    return [
+        LabelledImage(file, *frame.size, frame.boxes)
+        for file, frame in zip(files, frames, strict=True)
+    ]
+
+
+def _mark(images: Sequence[LabelledImage]) -> str:
+    """Return a text that changes with the files a set consists of."""
+    listing = [[str(image.path.resolve()), image.path.stat().st_mtime_ns] for image in images]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:12]
+
+
+def _cache_squares(images: Sequence[LabelledImage], size_px: int, path: Path) -> None:
+    with written_whole(path) as temporary:
+        shape = (len(images), size_px, size_px)
+        squares = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        for index, image in enumerate(images):
+            squares[index], _ = letterbox(read_grey(image.path), size_px)
+        squares.flush()
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Read an image file as grey uint8 [row, column].
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise InputError(f"{path} cannot be read as an image; copy or export it again.")
+    return image
+
+
+def _in_square(image: LabelledImage, size_px: int) -> np.ndarray:
+    """Return an image's boxes as centre x, y, width, height in the square."""
+    boxes = np.array(image.boxes, float).reshape(-1, 4)
+    centred = np.column_stack([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]])
+    # The scale depends on the size only; no pixel is looked at.
+    _, frame = letterbox(np.zeros((image.height, image.width), np.uint8), size_px)
+    return frame.to_square(centred)
+
+
+def split_set(images: ImageSet, validation_share: float) -> tuple[range, range]:
+    """Return which images train and which, the last ones, validate."""
+    held = max(1, round(validation_share * len(images)))
+    return range(len(images) - held), range(len(images) - held, len(images))
+
+
+class TipImages:
+    """Images of several sets, changed a little; item (epoch, i) depends on the seed and both only.
+
+    Parameters
+    ----------
+    sets
+        The sets, and of each which images are used.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[tuple[ImageSet, Sequence[int]]],
+        augment: AugmentSettings,
+        seed: int,
+    ) -> None:
+        self._squares = [images.squares() for images, _ in sets]
+        self._boxes = [images.boxes for images, _ in sets]
+        self._places = [(number, i) for number, (_, used) in enumerate(sets) for i in used]
+        self._augment = augment
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, item: tuple[int, int]) -> dict[str, np.ndarray]:
+        number, index = self._places[item[1]]
+        rng = np.random.default_rng([self._seed, *item])
+        square, boxes = changed(
+            self._squares[number][index], self._boxes[number][index], self._augment, rng
+        )
+        tips = np.zeros((MOST_TIPS, 4), np.float32)
+        tips[: len(boxes)] = boxes
+        return {
+            "square": square,
+            "tips": tips,
+            "count": np.int64(len(boxes)),
+            "set": np.int64(number),
+        }
+
+
+class EpochOrder:
+    """A sampler: every epoch goes through the images, or some of them, in an order of its own."""
+
+    def __init__(self, images: int, length: int | None, seed: int) -> None:
+        self._images = images
+        self._length = min(length or images, images)
+        self._seed = seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the training loop calls this."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self._epoch
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._images)
+        yield from ((epoch, int(index)) for index in order[: self._length])
+
+
+def changed(
+    square: np.ndarray, boxes: np.ndarray, augment: AugmentSettings, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a changed copy of a square and the boxes (n, 4) whose tip is still in it."""
+    side = len(square)
+    warp = _warp(side, augment, rng)
+    if not np.array_equal(warp, _SAME):
+        square = cv2.warpAffine(square, warp, (side, side), flags=cv2.INTER_LINEAR)
+        centres = boxes[:, :2] @ warp[:, :2].T + warp[:, 2]
+        boxes = np.column_stack([centres, boxes[:, 2:] * abs(warp[1, 1])])
+    inside = ((boxes[:, :2] > 0) & (boxes[:, :2] < side - 1)).all(axis=1)
+    return _regreyed(square, augment, rng), boxes[inside]
+
+
+_SAME = np.eye(2, 3)
+
+
+def _warp(side: int, augment: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
+    """Draw an affine map about the middle: mirror, zoom, shift."""
+    zoom = draw(rng, augment.zoom)
+    mirror = -1.0 if rng.random() < augment.mirror_share else 1.0
+    shift = rng.uniform(-1, 1, 2) * augment.shift_share * side
+    linear = np.diag([mirror * zoom, zoom])
+    middle = np.full(2, (side - 1) / 2)
+    return np.column_stack([linear, middle - linear @ middle + shift])
+
+
+def _regreyed(square: np.ndarray, augment: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
+    """Change brightness and gamma by a table, and add noise."""
+    grey = np.arange(256) / 255
+    table = 255 * draw(rng, augment.brightness) * grey ** draw(rng, augment.gamma)
+    square = cv2.LUT(square, np.clip(np.round(table), 0, 255).astype(np.uint8))
+    if augment.noise > 0:
+        noise = rng.normal(0, rng.uniform(0, augment.noise), square.shape)
+        square = np.clip(square + noise * (square > 0), 0, 255).astype(np.uint8)
+    return square
