@@ -97,6 +97,13 @@ class NeedleRecord:
         """Return it with what the user has just done to it."""
         return replace(self, log=self.log.with_entry(state, user_name(), what))
 
+    def numbered(self, id: str) -> NeedleRecord:
+        """Return it under another number; its state stays."""
+        if id == self.id:
+            return self
+        numbered = replace(self, id=id)
+        return numbered.logged(self.state, edit_in_words(self.needle, numbered.needle))
+
     def moved(self, tip_ras: Point, handle_ras: Point) -> NeedleRecord:
         """Return it with other ends; what was known of the old ends no longer holds."""
         moved = replace(
@@ -161,7 +168,7 @@ class Implant:
         for needle in number_needles([record.needle for record in self.needles]):
             ids.setdefault((needle.tip_lps, needle.handle_lps), []).append(needle.id)
         return self._with_needles(
-            replace(record, id=ids[record.needle.tip_lps, record.needle.handle_lps].pop(0))
+            record.numbered(ids[record.needle.tip_lps, record.needle.handle_lps].pop(0))
             for record in self.needles
         )
 

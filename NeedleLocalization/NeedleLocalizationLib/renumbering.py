@@ -46,7 +46,7 @@ def taken_over(
         used = {*colours.values(), *(other.colour for other in renumbered.needles)}
         colour = record.colour if record.colour not in used else _free_colour(used)
         renumbered = renumbered.with_more(
-            replace(record, id=number, colour=colours.get(number, colour))
+            replace(record.numbered(number), colour=colours.get(number, colour))
         )
     return renumbered
 

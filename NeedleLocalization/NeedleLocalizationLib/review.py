@@ -58,6 +58,10 @@ class Review:
                 found[uid], tip_ras=before[uid].tip_ras, handle_ras=before[uid].handle_ras
             )
             found = found.with_record(placed.moved(*found[uid].ends_ras))
+        for record in found.needles:
+            if record.uid in before and record.id != before[record.uid].id:
+                numbered_before = replace(record, id=before[record.uid].id)
+                found = found.with_record(numbered_before.numbered(record.id))
         self.act(change_in_words(before, found), found, moved)
         return moved
 

@@ -89,3 +89,8 @@ def test_a_damaged_history_is_refused(text):
 )
 def test_an_edit_is_told_in_words(after, words):
     assert edit_in_words(NEEDLE, after) == words
+
+
+def test_a_new_number_for_a_needle_nobody_touched_is_no_finding_of_that_person():
+    log = ReviewLog().with_entry(ReviewState.found, "mueller", "renumbered from N03", at=NOON)
+    assert log.in_words().startswith("renumbered from N03 by mueller 2026-")

@@ -60,6 +60,8 @@ class ReviewEntry:
 
     def in_words(self) -> str:
         """Return such as "edited by mueller 2026-03-01T14:05:09Z (tip moved by 2.1 mm)"."""
+        if self.state is ReviewState.found and self.what:  # found it was before
+            return f"{self.what} by {self.by} {self.at}"
         return f"{self.state} by {self.by} {self.at}" + (f" ({self.what})" if self.what else "")
 
 
