@@ -79,6 +79,18 @@ def test_tips_follow_the_mirrored_zoomed_and_shifted_picture(spots, tmp_path):
     assert seen > 30
 
 
+def test_a_window_shows_the_tip_in_its_share_and_the_label_follows(spots, tmp_path):
+    images = load_set(spots, 80, tmp_path / "cache")
+    windows = AugmentSettings(crop_px=32, tip_share=1.0, mirror_share=0.5, zoom=(0.9, 1.1))
+    rng = np.random.default_rng(6)
+    for _ in range(30):
+        square, boxes = changed(images.squares()[1], images.boxes[1], windows, rng)
+        assert square.shape == (32, 32)
+        (box,) = boxes
+        if box[:2].min() > 5 and box[:2].max() < 26:
+            np.testing.assert_allclose(centre_of_light(square), box[:2], atol=0.5)
+
+
 def test_a_tip_that_leaves_the_square_is_no_label_any_more(spots, tmp_path):
     images = load_set(spots, 80, tmp_path / "cache")
     away = AugmentSettings(zoom=(9.0, 9.0))

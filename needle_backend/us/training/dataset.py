@@ -43,6 +43,11 @@ class AugmentSettings:
         Factor of the size.
     shift_share
         The image is shifted by up to this share of its side.
+    crop_px
+        Only a window of this side is learnt from; 0 takes the whole square. A network of
+        convolutions learns nearly the same from it at a fraction of the cost.
+    tip_share
+        Share of the windows that lie about a tip, where there is one.
     noise
         Largest standard deviation of noise added, in grey values.
     """
@@ -52,6 +57,8 @@ class AugmentSettings:
     mirror_share: float = 0.0
     zoom: Range = (1.0, 1.0)
     shift_share: float = 0.0
+    crop_px: int = 0
+    tip_share: float = 0.75
     noise: float = 0.0
 
 
@@ -244,9 +251,9 @@ def changed(
     square: np.ndarray, boxes: np.ndarray, augment: AugmentSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a changed copy of a square and the boxes (n, 4) whose tip is still in it."""
-    side = len(square)
-    warp = _warp(side, augment, rng)
-    if not np.array_equal(warp, _SAME):
+    side = augment.crop_px or len(square)
+    warp = _warp(len(square), boxes, augment, rng)
+    if len(square) != side or not np.array_equal(warp, _SAME):
         square = cv2.warpAffine(square, warp, (side, side), flags=cv2.INTER_LINEAR)
         centres = boxes[:, :2] @ warp[:, :2].T + warp[:, 2]
         boxes = np.column_stack([centres, boxes[:, 2:] * abs(warp[1, 1])])
@@ -257,14 +264,21 @@ def changed(
 _SAME = np.eye(2, 3)
 
 
-def _warp(side: int, augment: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
-    """Draw an affine map about the middle: mirror, zoom, shift."""
+def _warp(
+    side: int, boxes: np.ndarray, augment: AugmentSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw an affine map: mirror, zoom, and which place comes to the middle of the window."""
     zoom = draw(rng, augment.zoom)
     mirror = -1.0 if rng.random() < augment.mirror_share else 1.0
-    shift = rng.uniform(-1, 1, 2) * augment.shift_share * side
     linear = np.diag([mirror * zoom, zoom])
-    middle = np.full(2, (side - 1) / 2)
-    return np.column_stack([linear, middle - linear @ middle + shift])
+    window = augment.crop_px or side
+    place = np.full(2, (side - 1) / 2) + rng.uniform(-1, 1, 2) * augment.shift_share * side
+    if augment.crop_px:
+        place = rng.uniform(0.1, 0.9, 2) * side
+        if len(boxes) and rng.random() < augment.tip_share:
+            tip = boxes[int(rng.integers(len(boxes))), :2]
+            place = tip + rng.uniform(-0.45, 0.45, 2) * window / zoom
+    return np.column_stack([linear, np.full(2, (window - 1) / 2) - linear @ place])
 
 
 def _regreyed(square: np.ndarray, augment: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
