@@ -147,12 +147,14 @@ class NeedleEcho:
     def seen(self, pose: Pose, flicker_db: float = 0.0) -> Echo | None:
         """Return a frame's echo; None when the needle lies outside the grid."""
         look = self._look
-        xy, outside = pose.xy[: _POINTS - 1], pose.outside_mm[: _POINTS - 1]
-        back = np.gradient(xy, axis=0)
+        point, outside = pose.xy[: _POINTS - 1], pose.outside_mm[: _POINTS - 1]
+        back = np.gradient(point, axis=0)
         back /= np.linalg.norm(back, axis=1, keepdims=True)
-        beam = self._probe.beam_direction(xy)
+        beam = self._probe.beam_direction(point)
         normal = np.stack([-back[:, 1], back[:, 0]], -1)
         normal *= np.where((normal * beam).sum(1) > 0, -1, 1)[:, None]  # towards the transducer
+        # The tip is the bevel's point, which lies on a wall, not on the axis.
+        xy = point + (1 if look.bevel_up else -1) * look.radius_px * normal
         tilt = np.degrees(np.arccos(np.clip(-(normal * beam).sum(1), 0, 1)))
         in_plane = np.exp(-0.5 * (outside / look.slice_mm) ** 2)
         axis = self._probe.to_grid(xy)
