@@ -16,14 +16,15 @@
 - ``line_sets``: folders of lines to hold needles against; ``comparing``: which of them, and which
   earlier CT, a volume's needles are held against; ``renumbering``: numbers taken over from that CT
 - ``review``: scene and history of one volume, kept the same
-- ``rescoring``: asks the backend about needles that a person placed
+- ``picture_questions``: what is asked about a volume's picture; ``rescoring`` asks for the scores
+  of needles that a person places, ``completing`` for what is missing of them
 - ``needle_observer``, ``placing``: what the user does in the views
 - ``needle_display``, ``slice_views``: how needles look, and where the views look;
   ``skin_surface``: the skin in 3D
 - ``advanced_panel``: how needles are found, for those who want to know
 - ``run_panel``: Apply, Cancel, progress and status
 - ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel``,
-  ``comparison_panel`` and ``shortcuts`` are its parts
+  ``drawing_panel``, ``comparison_panel`` and ``shortcuts`` are its parts
 - ``comparison_notes``: what the table says of needles held against others
 - ``export_files``: needles as files; ``export_panel``: the button for it
 - ``installation``: asks for and installs what the backend needs

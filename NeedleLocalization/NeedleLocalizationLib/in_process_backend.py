@@ -36,6 +36,19 @@ class NeedleFinder(Protocol):
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
         """Score lines (n, 2, 3), tip and handle in LPS mm, on a CT; (n,)."""
 
+    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
+        """Lay a line (2, 3) onto the shaft beside it."""
+
+    def find_handle(
+        self,
+        volume: Volume,
+        tip_lps: np.ndarray,
+        handles_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
+        """Find the line (2, 3) from a tip to its handle."""
+
 
 @dataclass
 class _Running:
@@ -99,9 +112,35 @@ class InProcessBackend:
         self, located: Job, lines_lps: np.ndarray, on_done: Callable[[Job], None] = ignore
     ) -> Job:
         """Score lines (n, 2, 3) on a job's volume; the result is an array (n,)."""
-        _number, volume = self._volume
-        job = Job(next(self._numbers), "score", on_done=on_done)
-        return self._start(job, lambda progress, cancel: self._finder.score(volume, lines_lps))
+        return self._look("score", lambda volume: self._finder.score(volume, lines_lps), on_done)
+
+    def start_fit(
+        self,
+        located: Job,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        on_done: Callable[[Job], None] = ignore,
+    ) -> Job:
+        """Lay a line onto the shaft beside it; the result is an array (2, 3)."""
+        others = np.reshape(others_lps, (-1, 2, 3))
+        return self._look("fit", lambda v: self._finder.fit(v, line_lps, others), on_done)
+
+    def start_find_handle(
+        self,
+        located: Job,
+        tip_lps: np.ndarray,
+        handles_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+        on_done: Callable[[Job], None] = ignore,
+    ) -> Job:
+        """Find the handle of a tip; the result is an array (2, 3), the tip first."""
+
+        def find(volume: Volume) -> np.ndarray:
+            handles, others = np.reshape(handles_lps, (-1, 3)), np.reshape(others_lps, (-1, 2, 3))
+            return self._finder.find_handle(volume, np.array(tip_lps), handles, others, options)
+
+        return self._look("find_handle", find, on_done)
 
     def cancel(self, job: Job) -> None:
         """Ask a job to stop at its next check."""
@@ -124,6 +163,14 @@ class InProcessBackend:
         """Ask all that runs to stop."""
         for running in self._running:
             running.cancel.cancel()
+
+    def _look(
+        self, kind: str, look: Callable[[Volume], Any], on_done: Callable[[Job], None]
+    ) -> Job:
+        """Look at the newest volume in a thread."""
+        _number, volume = self._volume
+        job = Job(next(self._numbers), kind, on_done=on_done)
+        return self._start(job, lambda progress, cancel: look(volume))
 
     def _start(self, job: Job, task: Task, on_progress: Progress = no_progress) -> Job:
         running = _Running(job, on_progress)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from needle_backend.core.quality import QualityLimits, check_quality
-from needle_backend.core.review_log import ReviewedNeedle
+from needle_backend.core.quality import QualityLimits, closeness_to
+from needle_backend.core.review_log import ReviewState
 from NeedleLocalizationLib.implant import Implant
 
 POOR_LOG_ODDS = 0.0
@@ -29,18 +29,15 @@ def judged(implant: Implant, uid: str, log_odds: float | None = None) -> Implant
 
 
 def _doubts_of_place(implant: Implant, uid: str) -> tuple[str, ...]:
-    # By uid, as two needles may have the same number while they are renumbered by hand.
-    reviewed = [ReviewedNeedle(replace(r.needle, id=r.uid), r.log) for r in implant.needles]
-    quality = check_quality(reviewed, QualityLimits())
-
-    def other(pair: tuple[str, str]) -> str:
-        return implant[pair[0] if pair[1] == uid else pair[1]].id
-
-    crossing = [(pair.first, pair.second) for pair in quality.crossing]
-    near = [(pair.first, pair.second, pair.distance_mm) for pair in quality.near]
+    others = [
+        record.needle
+        for record in implant.needles
+        if record.uid != uid and record.state is not ReviewState.rejected
+    ]
+    crossing, near = closeness_to(implant[uid].needle, others, QualityLimits())
     return (
-        *(f"crosses {other(pair)}" for pair in crossing if uid in pair),
-        *(f"{other(pair[:2])} within {pair[2]:.1f} mm" for pair in near if uid in pair[:2]),
+        *(f"crosses {pair.second}" for pair in crossing),
+        *(f"{pair.second} within {pair.distance_mm:.1f} mm" for pair in near),
     )
 
 

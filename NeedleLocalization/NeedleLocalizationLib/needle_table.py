@@ -110,10 +110,10 @@ class NeedleTable:
         self._notes = notes
         self._show_notes()
 
-    def show_ends(self, record: NeedleRecord) -> None:
-        """Show the length and angle of a needle that is being dragged."""
+    def show_dragged(self, record: NeedleRecord) -> None:
+        """Show what becomes of a needle while it is dragged; its row stays otherwise as it was."""
         row = self.uids.index(record.uid)
-        for column in (LENGTH, ANGLE):
+        for column in (LENGTH, ANGLE, CONFIDENCE, DOUBTS):
             self._widget.item(row, column).setText(cell_text(record, column))
 
     def select(self, uid: str | None, silently: bool = False) -> None:
@@ -237,6 +237,8 @@ def described(record: NeedleRecord | None) -> str:
     if record is None:
         return ""
     parts = [*record.doubts, *([record.log.in_words()] if record.log.entries else [])]
+    if record.confidence is None and record.score:
+        parts.insert(0, _("fits the picture with log-odds {0:+.1f}").format(record.score))
     return f"{record.id}: {'; '.join(parts)}" if parts else ""
 
 

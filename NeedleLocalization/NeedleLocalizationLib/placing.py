@@ -1,4 +1,4 @@
-"""A needle placed by two clicks in a view: first its tip, then its handle."""
+"""A needle placed by clicks in a view: its tip, then its handle unless that is looked for."""
 
 from __future__ import annotations
 
@@ -20,18 +20,15 @@ class NeedlePlacing(VTKObservationMixin):
 
     Parameters
     ----------
-    on_placed
-        Called with tip and handle, RAS mm in the volume's frame.
     on_end
         Called when placing has ended, whether or not a needle was placed.
     """
 
-    def __init__(
-        self, on_placed: Callable[[Point, Point], None], on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, on_end: Callable[[], None]) -> None:
         super().__init__()
-        self._on_placed = on_placed
         self._on_end = on_end
+        self._on_placed: Callable[..., None] = ignore
+        self._clicks = 0
         self._line: vtkMRMLMarkupsLineNode | None = None
         # The line is removed when the view has done with the click that made it.
         self._timer = qt.QTimer()
@@ -40,13 +37,19 @@ class NeedlePlacing(VTKObservationMixin):
         self._timer.connect("timeout()", self._finish)
 
     @property
-    def is_active(self) -> bool:
-        """Whether clicks are awaited."""
-        return self._line is not None
+    def awaited(self) -> int:
+        """How many clicks place what is placed now; 0 when none are awaited."""
+        return 0 if self._line is None else self._clicks
 
-    def start(self, volume_node: vtkMRMLScalarVolumeNode) -> None:
-        """Await two clicks."""
+    def start(
+        self,
+        volume_node: vtkMRMLScalarVolumeNode,
+        clicks: int,
+        on_placed: Callable[..., None],
+    ) -> None:
+        """Await one or two clicks; ``on_placed`` gets the points, RAS mm in the volume's frame."""
         self.cancel()
+        self._clicks, self._on_placed = clicks, on_placed
         line = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", _("New needle"))
         line.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
         line.CreateDefaultDisplayNodes()
@@ -70,13 +73,14 @@ class NeedlePlacing(VTKObservationMixin):
 
     def _on_change(self, caller: Any, event: str) -> None:
         interaction = slicer.app.applicationLogic().GetInteractionNode()
-        is_placed = self._line.GetNumberOfDefinedControlPoints() == 2
+        is_placed = self._line.GetNumberOfDefinedControlPoints() == self._clicks
         if is_placed or interaction.GetCurrentInteractionMode() != interaction.Place:
             self._timer.start()
 
     def _finish(self) -> None:
+        slicer.app.applicationLogic().GetInteractionNode().SwitchToViewTransformMode()
         points = self._take_line()
-        if len(points) == 2:
+        if len(points) == self._clicks:
             self._on_placed(*points)
 
     def _take_line(self) -> list[Point]:
@@ -89,3 +93,7 @@ class NeedlePlacing(VTKObservationMixin):
             remove_with_companions(line)
         self._on_end()
         return points
+
+
+def ignore(*points_ras: Point) -> None:
+    """Do nothing with points that were placed."""

@@ -39,6 +39,26 @@ class Backend(Protocol):
     ) -> Job:
         """Score lines on a job's volume."""
 
+    def start_fit(
+        self,
+        located: Job,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        on_done: Callable[[Job], None],
+    ) -> Job:
+        """Lay a line onto the shaft beside it."""
+
+    def start_find_handle(
+        self,
+        located: Job,
+        tip_lps: np.ndarray,
+        handles_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+        on_done: Callable[[Job], None],
+    ) -> Job:
+        """Find the handle of a tip."""
+
     def cancel(self, job: Job) -> None:
         """Give a job up."""
 
@@ -82,6 +102,31 @@ class PolledBackend:
     ) -> Job:
         """Score lines (n, 2, 3), tip and handle in LPS mm, on a job's volume."""
         return self._await(self._backend.start_score(located, lines_lps, on_done))
+
+    def start_fit(
+        self,
+        located: Job,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        on_done: Callable[[Job], None] = ignore,
+    ) -> Job:
+        """Lay a line (2, 3) onto the shaft beside it; the others (n, 2, 3) are other needles."""
+        return self._await(self._backend.start_fit(located, line_lps, others_lps, on_done))
+
+    def start_find_handle(
+        self,
+        located: Job,
+        tip_lps: np.ndarray,
+        handles_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+        on_done: Callable[[Job], None] = ignore,
+    ) -> Job:
+        """Find the line (2, 3) from a tip (3,) to its handle, maybe one of those known (n, 3)."""
+        asked = self._backend.start_find_handle(
+            located, tip_lps, handles_lps, others_lps, options, on_done
+        )
+        return self._await(asked)
 
     def cancel(self, job: Job) -> None:
         """Give a job up."""

@@ -21,6 +21,7 @@ from NeedleLocalizationLib.comparing import (
 from NeedleLocalizationLib.comparison_notes import notes_of
 from NeedleLocalizationLib.comparison_panel import ComparisonPanel
 from NeedleLocalizationLib.detection_nodes import show_detections, write_detections
+from NeedleLocalizationLib.drawing_panel import DrawingPanel
 from NeedleLocalizationLib.end_nodes import show_lone_ends, world_end_ras
 from NeedleLocalizationLib.implant import Implant, NeedleRecord
 from NeedleLocalizationLib.localization_run import LocalizationRun
@@ -31,7 +32,6 @@ from NeedleLocalizationLib.needle_nodes import (
     implant_of_result,
     needle_node,
     needle_nodes_of,
-    read_record,
     world_ends_ras,
 )
 from NeedleLocalizationLib.needle_observer import NeedleObserver
@@ -39,8 +39,8 @@ from NeedleLocalizationLib.needle_table import NeedleTable, described
 from NeedleLocalizationLib.needle_views import NeedleViews
 from NeedleLocalizationLib.pairing_panel import PairingPanel
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, quality_limits
-from NeedleLocalizationLib.placing import NeedlePlacing
-from NeedleLocalizationLib.rescoring import Rescoring
+from NeedleLocalizationLib.picture_questions import PictureQuestions
+from NeedleLocalizationLib.rescoring import LiveScoring, Rescoring
 from NeedleLocalizationLib.review import Review
 from NeedleLocalizationLib.shortcuts import Shortcuts
 from NeedleLocalizationLib.skin_surface import show_skin
@@ -76,8 +76,12 @@ class ReviewPanel:
         self._pairing = PairingPanel(ui, self._on_choose_end, self._on_pair)
         self._comparing = ComparisonPanel(ui, self._on_compare, self._on_changed, say)
         self._observer = NeedleObserver(self._on_changed, self._on_dragged, self._on_clicked)
-        self._placing = NeedlePlacing(self._on_placed, self._show_buttons)
-        self._rescoring = Rescoring(logic.scoring_backend, self._on_scored, say)
+        self._questions = PictureQuestions(logic.scoring_backend, say)
+        self._rescoring = Rescoring(self._questions, self._on_scored)
+        self._live = LiveScoring(self._questions, self._show_dragged)
+        self._drawing = DrawingPanel(
+            ui, logic, parameters, self._questions, lambda: self._review, self._do, say
+        )
         self._shortcuts = Shortcuts(self._connect_buttons())
         # Many events come at once; what they changed is looked at once, when they are through.
         self._timer = qt.QTimer()
@@ -94,7 +98,7 @@ class ReviewPanel:
 
     def show_volume(self, volume_node: vtkMRMLScalarVolumeNode | None) -> None:
         """Show a volume's needles; where they were shown before, what was done can be undone."""
-        self._placing.cancel()
+        self._drawing.cancel()
         self._views.follow(None)
         self._review = volume_node and self._review_of(volume_node)
         self._take_over()
@@ -106,7 +110,7 @@ class ReviewPanel:
 
     def take_run(self, run: LocalizationRun, result: LocateResult, keep_hand_made: bool) -> None:
         """Put the needles that a run found in place of those its volume had."""
-        self._rescoring.volume_was_sent(run.job, run.volume_input.mark)
+        self._questions.volume_was_sent(run.job, run.volume_input.mark)
         review = self._review_of(run.volume_node)
         found = implant_of_result(run.volume_node, result)
         with self._observer.muted():
@@ -133,7 +137,7 @@ class ReviewPanel:
     def exit(self) -> None:
         """Leave keys and mouse to others."""
         self._shortcuts.disable()
-        self._placing.cancel()
+        self._drawing.cancel()
 
     def look_again(self) -> None:
         """See soon whether needles have come or gone."""
@@ -141,7 +145,8 @@ class ReviewPanel:
 
     def forget(self) -> None:
         """Forget all needles: the scene was closed or another one loaded into it."""
-        self._placing.cancel()
+        self._drawing.cancel()
+        self._live.stop()
         self._observer.stop()
         self._views.forget()
         self._comparing.forget()
@@ -166,8 +171,10 @@ class ReviewPanel:
             ("accept", "A", self._accept),
             ("reject", "R", self._reject),
             ("acceptAll", None, self._accept_all),
-            ("add", "Insert", self._add),
+            ("add", "Insert", self._drawing.add),
+            ("addByTip", "T", self._drawing.add_by_tip),
             ("edit", "E", self._edit),
+            ("snap", "S", self._snap),
             ("swap", None, self._swap),
             ("delete", "Delete", self._delete),
             ("renumber", None, self._renumber),
@@ -204,19 +211,13 @@ class ReviewPanel:
             question, windowTitle=_("Needle Localization")
         )
 
-    def _add(self) -> None:
-        if self._review is None:
-            return
-        if self._placing.is_active:
-            self._placing.cancel()
-        else:
-            self._placing.start(self._review.volume_node)
-            self._say(_("Click the needle's tip in a view, then the centre of its hub."))
-        self._show_buttons()
-
     def _edit(self) -> None:
         if record := self.table.selected:
             self._on_lock(record)
+
+    def _snap(self) -> None:
+        if record := self.table.selected:
+            self._drawing.snap(record)
 
     def _swap(self) -> None:
         if record := self.table.selected:
@@ -269,12 +270,7 @@ class ReviewPanel:
         self._show_selection()
 
     def _on_dragged(self, node: vtkMRMLMarkupsLineNode) -> None:
-        self.table.show_ends(read_record(node))
-
-    def _on_placed(self, tip_ras: Point, handle_ras: Point) -> None:
-        if self._review is not None:
-            implant, uid = self._review.implant.with_needle(tip_ras, handle_ras)
-            self._do(_("add"), implant[uid], implant, placed=uid)
+        self._live.follow(self._review, node)
 
     def _on_choose_end(self, kind: str, place: int) -> None:
         jump_to(world_end_ras(self.volume_node, kind, place))
@@ -323,6 +319,7 @@ class ReviewPanel:
     def _take_over(self) -> None:
         if self._observer.is_dragging or slicer.mrmlScene.IsBatchProcessing():
             return
+        self._live.stop()
         if self._review is None:
             return
         before = self._review.implant
@@ -335,7 +332,13 @@ class ReviewPanel:
         for uid in moved:
             self._rescoring.ask(self._review, uid)
 
-    def _on_scored(self, review: Review) -> None:
+    def _on_scored(
+        self, review: Review, uid: str, ends_ras: tuple[Point, Point], log_odds: float
+    ) -> None:
+        if not any(review is known for known in self._reviews.values()):
+            return  # the scene is another one by now
+        with self._observer.muted():
+            review.take_score(uid, ends_ras, log_odds)
         if review is self._review:
             self._refresh()
 
@@ -364,6 +367,10 @@ class ReviewPanel:
         self._ui.needleLabel.text = described(self.table.selected)
         self._show_buttons()
 
+    def _show_dragged(self, record: NeedleRecord) -> None:
+        self.table.show_dragged(record)
+        self._ui.needleLabel.text = described(record)
+
     def _show_buttons(self) -> None:
         ui, record = self._ui, self.table.selected
         history = self._review and self._review.history
@@ -371,13 +378,12 @@ class ReviewPanel:
             history and history.what_undo_takes_back,
             history and history.what_redo_repeats,
         )
-        for name in ("accept", "reject", "edit", "swap", "delete"):
+        for name in ("accept", "reject", "edit", "snap", "swap", "delete"):
             getattr(ui, f"{name}Button").enabled = record is not None
         for name in ("previous", "next", "acceptAll", "renumber"):
             getattr(ui, f"{name}Button").enabled = bool(self.table.uids)
         ui.editButton.text = _("Lock") if record and record.editable else _("Edit")
-        ui.addButton.enabled = self._review is not None
-        ui.addButton.text = _("Stop adding") if self._placing.is_active else _("Add")
+        self._drawing.show_buttons()
         ui.undoButton.enabled, ui.redoButton.enabled = bool(undo), bool(redo)
         ui.undoButton.toolTip = _("Undo: {what} (Ctrl+Z)").format(what=undo or "–")
         ui.redoButton.toolTip = _("Redo: {what} (Ctrl+Shift+Z)").format(what=redo or "–")

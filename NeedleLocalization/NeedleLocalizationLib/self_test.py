@@ -77,6 +77,19 @@ def add_example_volume(name: str = "CT") -> vtkMRMLScalarVolumeNode:
     return slicer.util.addVolumeFromArray(array, ijkToRAS=ijk_to_ras, name=name)
 
 
+def add_sample_volume() -> vtkMRMLScalarVolumeNode:
+    """Add the sample CT to the scene, read by the backend: works without Slicer's own readers."""
+    from needle_backend.core.volume_io import read_volume
+
+    volume = read_volume(SAMPLE / "sample_ct.nii.gz")
+    ijk_to_lps = np.diag([*volume.spacing_mm, 1.0])
+    ijk_to_lps[:3, 3] = volume.origin_lps
+    lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return slicer.util.addVolumeFromArray(
+        volume.array, ijkToRAS=lps_to_ras @ ijk_to_lps, name="sample"
+    )
+
+
 class NeedleLocalizationTest(ScriptedLoadableModuleTest):
     """Runs the logic from volume nodes to line nodes."""
 
@@ -153,16 +166,9 @@ class NeedleLocalizationTest(ScriptedLoadableModuleTest):
             self.delayDisplay("Left out: no weights are installed")
             return
         from needle_backend.core.truth import read_truth
-        from needle_backend.core.volume_io import read_volume
 
         truth = read_truth(SAMPLE / "truth.json")
-        volume = read_volume(SAMPLE / "sample_ct.nii.gz")
-        lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
-        ijk_to_lps = np.diag([*volume.spacing_mm, 1.0])
-        ijk_to_lps[:3, 3] = volume.origin_lps
-        volume_node = slicer.util.addVolumeFromArray(
-            volume.array, ijkToRAS=lps_to_ras @ ijk_to_lps, name="sample"
-        )
+        volume_node = add_sample_volume()
         nodes = NeedleLocalizationLogic().locate(volume_node, LocateOptions(count=len(truth)))
         tips = np.array([needle_from_node(node).tip_lps for node in nodes])
         missed = [

@@ -30,7 +30,7 @@ def reviewed(chosen_panel, apply):
 
 def observer_count(panel, scene):
     """Count the scene's observers and those of the panel's parts; a node does not tell its own."""
-    parts = (panel, panel._review._placing)
+    parts = (panel, panel._review._drawing._placing)
     return str(scene).count("vtkObserver (") + sum(len(part.Observations) for part in parts)
 
 

@@ -11,6 +11,6 @@ it lacks, each as small as the modules need it:
 - ``scripted_module``, ``parameter_node``, ``i18n``, ``packages``: Slicer's own Python files
 - ``subject_hierarchy``: what Slicer's subject hierarchy does by itself when nodes come and go
 - ``cmake_lists``: what the extension installs, and where
-- ``needle_localization``: what the tests of that module share
+- ``needle_localization``, ``picture_localizer``: what the tests of that module share
 - ``scene_files``: scenes saved to and loaded from MRB
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -217,6 +217,20 @@ def check_quality(
     return replace(facts, findings=tuple(_findings(facts, limits)))
 
 
+def closeness_to(
+    needle: Needle, others: Sequence[Needle], limits: QualityLimits
+) -> tuple[tuple[Closeness, ...], tuple[Closeness, ...]]:
+    """Return how a needle crosses others and how it is near others; ``second`` is the other."""
+    (distance_mm,), (angle_deg,) = _distances_and_angles([needle], others)
+    return _sorted_out(
+        (
+            Closeness(needle.id, others[j].id, float(distance_mm[j]), float(angle_deg[j]))
+            for j in np.flatnonzero(distance_mm < _farthest_mm(limits))
+        ),
+        limits,
+    )
+
+
 def compare_with_plan(
     needles: Sequence[Needle], plan: Sequence[Needle]
 ) -> tuple[tuple[Deviation, ...], tuple[str, ...], tuple[str, ...]]:
@@ -279,22 +293,41 @@ def _closeness(
     needles: Sequence[Needle], limits: QualityLimits
 ) -> tuple[tuple[Closeness, ...], tuple[Closeness, ...], np.ndarray]:
     """Return crossing pairs, near pairs, and each needle's distance to its nearest neighbour."""
-    tips, handles = ends_of(needles).swapaxes(0, 1)
-    distance_mm = segment_distances(tips[:, None], handles[:, None], tips[None], handles[None])
-    directions = tips - handles
-    angle_deg = angle_between_lines_deg(directions[:, None], directions[None])
+    distance_mm, angle_deg = _distances_and_angles(needles, needles)
+    pairs = (
+        Closeness(needles[i].id, needles[j].id, float(distance_mm[i, j]), float(angle_deg[i, j]))
+        for i, j in np.argwhere(np.triu(distance_mm < _farthest_mm(limits), k=1))
+    )
+    crossing, near = _sorted_out(pairs, limits)
+    np.fill_diagonal(distance_mm, np.inf)
+    return crossing, near, distance_mm.min(axis=1, initial=np.inf)
+
+
+def _distances_and_angles(
+    some: Sequence[Needle], others: Sequence[Needle]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tables of distances in mm and angles in degrees of some needles to others."""
+    tips, handles = ends_of(some).swapaxes(0, 1)[:, :, None]
+    other_tips, other_handles = ends_of(others).swapaxes(0, 1)[:, None]
+    distance_mm = segment_distances(tips, handles, other_tips, other_handles)
+    return distance_mm, angle_between_lines_deg(tips - handles, other_tips - other_handles)
+
+
+def _farthest_mm(limits: QualityLimits) -> float:
+    return max(limits.crossing_mm, limits.spacing_mm)
+
+
+def _sorted_out(
+    pairs: Iterable[Closeness], limits: QualityLimits
+) -> tuple[tuple[Closeness, ...], tuple[Closeness, ...]]:
+    """Return the pairs that cross and those that are merely near, nearest first."""
     crossing, near = [], []
-    for i, j in zip(*np.triu_indices(len(needles), k=1), strict=True):
-        pair = Closeness(
-            needles[i].id, needles[j].id, float(distance_mm[i, j]), float(angle_deg[i, j])
-        )
+    for pair in sorted(pairs, key=lambda pair: pair.distance_mm):
         if pair.distance_mm < limits.crossing_mm and pair.angle_deg > limits.crossing_deg:
             crossing.append(pair)
         elif pair.distance_mm < limits.spacing_mm:
             near.append(pair)
-    np.fill_diagonal(distance_mm, np.inf)
-    nearest_mm = distance_mm.min(axis=1, initial=np.inf)
-    return *(tuple(sorted(p, key=lambda x: x.distance_mm)) for p in (crossing, near)), nearest_mm
+    return tuple(crossing), tuple(near)
 
 
 def _findings(quality: Quality, limits: QualityLimits) -> Iterator[str]:
