@@ -135,9 +135,9 @@ def train_tips(
         When there are no tips to train on, or all are of one sequence.
     """
     schedule = settings.schedule
-    L.seed_everything(schedule.seed)
-    output.mkdir(parents=True, exist_ok=True)
     fit, held = hold_out(read_patches(data), schedule.held_out_share, schedule.seed)
+    output.mkdir(parents=True, exist_ok=True)
+    L.seed_everything(schedule.seed)
     module = TipGeneratorModule(settings)
     if initial is not None:
         module.start_from(load_state(initial))
