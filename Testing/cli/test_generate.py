@@ -82,6 +82,13 @@ def test_fused_images_form_a_coco_set(needles, patches, tmp_path):
     assert {image.facts["background"] for image in labelled.images} == {"arm.png"}
 
 
+def test_labelled_tips_are_cut_out(needles, made, tmp_path):
+    code, out, err = needles("dataset", "tips", made, "--output", tmp_path / "cut")
+    assert (code, err) == (0, "")
+    assert "20 tips" in out
+    assert len(list((tmp_path / "cut").glob("*.png"))) == 20
+
+
 def test_a_blind_test_is_made_and_scored(needles, made, patches, tmp_path):
     code, _, err = needles(
         *("generate", "blindtest", "--real", made, "--generated", patches),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from needle_backend.cli.dataset_tips import tips
 from needle_backend.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ app = typer.Typer(no_args_is_help=True)
 @app.callback()
 def _dataset() -> None:
     """Turn annotated images into data to train on."""
+
+
+app.command()(tips)
 
 
 @app.command()

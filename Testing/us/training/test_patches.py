@@ -18,6 +18,7 @@ from needle_backend.us.training.patches import (
     read_patches,
     to_grey,
     to_network,
+    write_patches,
 )
 
 
@@ -84,6 +85,12 @@ def test_a_sheet_shows_every_patch_once():
     sheet = patch_sheet(np.arange(1, 6, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(9, 2), 3)
     assert sheet.shape == (20, 33)
     assert [int((sheet == value).sum()) for value in range(1, 6)] == [72] * 5
+
+
+def test_written_patches_are_read_again_in_their_order(tmp_path):
+    images = np.arange(12, dtype=np.uint8)[:, None, None].repeat(64, 1).repeat(64, 2)
+    write_patches(images, tmp_path)
+    np.testing.assert_array_equal(read_patch_folder(tmp_path), images)
 
 
 def test_a_folder_that_holds_no_labels_is_refused(tmp_path):

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from needle_backend.core.errors import InputError
+from needle_backend.core.files import written_whole
 from needle_backend.us.training.coco_files import coco_file, read_coco
 
 PATCH_PX = 64
@@ -149,6 +150,15 @@ def read_patch_folder(folder: Path) -> np.ndarray:
                 f"{PATCH_PX} x {PATCH_PX}."
             )
     return np.stack(images)
+
+
+def write_patches(images: np.ndarray, folder: Path) -> list[Path]:
+    """Write ``tip_00000.png`` and on, and return the files."""
+    paths = [folder / f"tip_{number:05d}.png" for number in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        with written_whole(path) as temporary:
+            cv2.imwrite(str(temporary), image)
+    return paths
 
 
 def patch_sheet(images: np.ndarray, columns: int) -> np.ndarray:
