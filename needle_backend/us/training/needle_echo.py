@@ -10,93 +10,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from needle_backend.core.settings import draw
 from needle_backend.us.training.motion import STEP_PX, Pose
+from needle_backend.us.training.needle_look import POINTS, NeedleLook, along_shaft
 from needle_backend.us.training.probe import Probe
-from needle_backend.us.training.settings import NeedleSettings
-from needle_backend.us.training.speckle import (
-    PointSpread,
-    amplitude,
-    smooth_series,
-    speckle,
-)
+from needle_backend.us.training.speckle import PointSpread, amplitude, speckle
 
-_POINTS = 1300
 _PAD = 24
 _LOBE_WIDTHS = 8
-
-
-@dataclass(frozen=True)
-class NeedleLook:
-    """One needle's appearance; arrays run along the shaft from the tip, ``STEP_PX`` a step."""
-
-    radius_px: float
-    slice_mm: float
-    shaft_db: float
-    angle_loss_db: float
-    steering_deg: float
-    far_wall_db: float
-    body_db: float
-    tip_db: float
-    bevel_px: float
-    bevel_up: bool
-    echoes: np.ndarray
-    """Amplitudes of the shaft's repetitions, one a reverberation."""
-    gap_px: float
-    grain: np.ndarray
-    """(3, n, 2) complex reflectivity of the near wall, the far wall and what lies between."""
-    dropout_db: np.ndarray
-    """(3, n) their loss that belongs to the needle."""
-    place_db: np.ndarray
-    """(n,) loss that belongs to the place in the tissue, from the path's start."""
-    comet: np.ndarray
-    """(n,) amplitude of the tails under the shaft."""
-    comet_px: np.ndarray
-    """(n,) how far they reach."""
-    shadow: float
-    side_lobe: float
-
-
-def draw_look(
-    settings: NeedleSettings, slice_mm: float, px_per_mm: float, rng: np.random.Generator
-) -> NeedleLook:
-    """Draw a needle's appearance."""
-    radius = 0.5 * draw(rng, settings.diameter_mm) * px_per_mm
-    rough = draw(rng, settings.roughness)
-    grain = np.stack([_grain(share, rng) for share in (rough, rough, 1.0)])
-    if rng.random() < settings.bead_share:
-        beads = amplitude(rng.uniform(4, 9) * np.stack([_along(3, rng) for _ in grain]))
-        grain = grain * np.minimum(beads, 4)[..., None]
-    count = int(rng.integers(2, 7)) if rng.random() < settings.reverberation_share else 0
-    decay = draw(rng, settings.reverberation_decay)
-    comet = np.zeros(_POINTS)
-    if rng.random() < settings.comet_share:
-        tails = np.maximum(_along(rng.uniform(20, 70), rng) - rng.uniform(-0.4, 0.8), 0)
-        tails[: int(30 / STEP_PX)] += rng.uniform(0, 1.2)
-        comet = float(amplitude(draw(rng, settings.comet_db))) * tails
-    dropout = draw(rng, settings.dropout_db)
-    bevel = 2 * radius / np.tan(np.radians(draw(rng, settings.bevel_deg)))
-    return NeedleLook(
-        radius_px=radius,
-        slice_mm=slice_mm,
-        shaft_db=draw(rng, settings.shaft_db),
-        angle_loss_db=draw(rng, settings.angle_loss_db),
-        steering_deg=draw(rng, settings.steering_deg),
-        far_wall_db=draw(rng, settings.far_wall_db),
-        body_db=draw(rng, settings.body_db),
-        tip_db=draw(rng, settings.tip_db),
-        bevel_px=float(np.clip(bevel, 5, 60)),
-        bevel_up=bool(rng.random() < 0.6),
-        echoes=decay ** np.arange(1, count + 1),
-        gap_px=max(2 * radius * rng.uniform(0.8, 1.3), 4.0),
-        grain=grain,
-        dropout_db=np.stack([_dropout(dropout, rng) for _ in grain]),
-        place_db=np.minimum(0, dropout * 0.5 * _along(70, rng)),
-        comet=comet,
-        comet_px=rng.uniform(20, 110) * np.exp(0.5 * _along(40, rng)),
-        shadow=float(amplitude(-draw(rng, settings.shadow_db))),
-        side_lobe=float(amplitude(draw(rng, settings.side_lobe_db))),
-    )
+_TIP_SPOTS = 5
+_LEAST_IN_PLANE = 0.02
 
 
 @dataclass(frozen=True)
@@ -139,126 +61,145 @@ class NeedleEcho:
         self._look, self._probe, self._spread = look, probe, spread
         # Tails are smeared over many echoes: speckle of less contrast than tissue.
         self._haze = 0.4 * speckle(probe.shape, spread, rng) + np.float32((0.85, 0))
-        self._scatter = rng.uniform(-1, 1, _POINTS)
-        self._jitter = rng.normal(0, 0.4, _POINTS) + 0.3 * _along(12, rng)
-        self._tip_points = rng.uniform(0, 1, 5)
-        self._tip_phase = rng.uniform(-0.9, 0.9, 5)
+        self._between = rng.uniform(-1, 1, POINTS) * look.radius_px
+        self._jitter = rng.normal(0, 0.4, POINTS) + 0.3 * along_shaft(12, rng)
+        self._spots = rng.uniform(0, 1, _TIP_SPOTS) ** 2
+        phase = rng.uniform(-0.9, 0.9, _TIP_SPOTS)
+        self._spot_phase = np.stack([np.cos(phase), np.sin(phase)], -1)
 
     def seen(self, pose: Pose, flicker_db: float = 0.0) -> Echo | None:
-        """Return a frame's echo; None when the needle lies outside the grid."""
-        look = self._look
-        point, outside = pose.xy[: _POINTS - 1], pose.outside_mm[: _POINTS - 1]
-        back = np.gradient(point, axis=0)
-        back /= np.linalg.norm(back, axis=1, keepdims=True)
-        beam = self._probe.beam_direction(point)
-        normal = np.stack([-back[:, 1], back[:, 0]], -1)
-        normal *= np.where((normal * beam).sum(1) > 0, -1, 1)[:, None]  # towards the transducer
-        # The tip is the bevel's point, which lies on a wall, not on the axis.
-        xy = point + (1 if look.bevel_up else -1) * look.radius_px * normal
-        tilt = np.degrees(np.arccos(np.clip(-(normal * beam).sum(1), 0, 1)))
-        in_plane = np.exp(-0.5 * (outside / look.slice_mm) ** 2)
-        axis = self._probe.to_grid(xy)
-        samples, beams = self._probe.shape
-        near = (axis[:, 0] > -8) & (axis[:, 0] < beams + 8) & (axis[:, 1] > -8)
-        near &= axis[:, 1] < samples + 8
-        if not near.any() or float(in_plane[near].max()) < 0.02:
+        """Return a frame's echo; None when the needle lies outside the grid or the plane."""
+        lie = _Lie.of(pose, self._look, self._probe)
+        if float(lie.in_plane[lie.near].max(initial=0)) < _LEAST_IN_PLANE:
             return None
         pad = _PAD + int(3 * _LOBE_WIDTHS * self._spread.lateral.mean())
-        scatterers = _Scatterers(self._probe.shape, axis[near], pad)
-        self._shaft(scatterers, pose, xy, normal, beam, tilt, in_plane)
-        self._tip(scatterers, xy, normal, tilt, in_plane, flicker_db)
-        return self._through_the_probe(scatterers, axis, tilt, in_plane, near)
+        scatterers = _Scatterers(self._probe.shape, lie.grid[lie.near], pad)
+        self._add_shaft(scatterers, lie, pose.travelled_px)
+        self._add_tip(scatterers, lie, flicker_db)
+        below = _Below.of(lie, self._probe.shape[0], scatterers)
+        added = np.zeros((*below.samples.shape, 2), np.float32)
+        blurred = self._blurred(scatterers)
+        added[: len(blurred)] = blurred
+        self._add_tails(added, lie, below, scatterers)
+        kept = 1 - below.under * ((1 - self._look.shadow) * below.in_plane).astype(np.float32)
+        return Echo(scatterers.top, scatterers.left, added, kept)
 
-    def _shaft(self, scatterers, pose, xy, normal, beam, tilt, in_plane) -> None:
-        look, count = self._look, len(xy)
-        place = np.clip(
-            (pose.travelled_px / STEP_PX - np.arange(count)).astype(int) % _POINTS, 0, _POINTS - 1
-        )
-        level = look.shaft_db - self._angle_loss(tilt) + look.place_db[place]
-        strength = amplitude(level) * in_plane * self._line_gain(xy, tilt)
-        short = int(look.bevel_px / STEP_PX)
-        between = look.radius_px * self._scatter[:count]
+    def _add_shaft(self, scatterers: _Scatterers, lie: _Lie, travelled_px: float) -> None:
+        """Add both walls, what lies between, and the near wall's repetitions."""
+        look, count = self._look, len(lie.axis)
+        place = (travelled_px / STEP_PX - np.arange(count)).astype(int) % POINTS
+        level = look.shaft_db - look.angle_loss(lie.tilt_deg) + look.place_db[place]
+        strength = amplitude(level) * lie.in_plane * self._line_gain(lie, count)
         parts = (
-            (0.0, look.radius_px),
-            (look.far_wall_db, -look.radius_px),
-            (look.body_db, between),
+            (0.0, look.radius_px, look.bevel_up),
+            (look.far_wall_db, -look.radius_px, not look.bevel_up),
+            (look.body_db, self._between[:count], False),
         )
-        for wall, (level_db, side) in enumerate(parts):
-            ends = short if wall < 2 and (wall == 0) == look.bevel_up else 0
-            points = xy + (side + self._jitter[:count])[:, None] * normal
-            echo = strength * amplitude(level_db + look.dropout_db[wall, :count])
-            echo = echo[:, None] * look.grain[wall, :count]
-            echo[:ends] = 0
+        for part, (level_db, side, cut) in enumerate(parts):
+            points = lie.axis + (side + self._jitter[:count])[:, None] * lie.normal
+            echo = strength * amplitude(level_db + look.dropout_db[part, :count])
+            echo = echo[:, None] * look.grain[part, :count]
+            echo[: int(look.bevel_px / STEP_PX) if cut else 0] = 0
             scatterers.add(self._probe.to_grid(points), echo)
-            flat = np.cos(np.radians(np.minimum(1.6 * tilt, 90)))[:, None]
-            for order, factor in enumerate(look.echoes if wall == 0 else (), start=1):
-                deeper = points + order * look.gap_px * beam
-                scatterers.add(self._probe.to_grid(deeper), echo * factor * flat)
+            if part == 0:
+                self._add_repetitions(scatterers, lie, points, echo)
 
-    def _tip(self, scatterers, xy, normal, tilt, in_plane, flicker_db) -> None:
+    def _add_repetitions(
+        self, scatterers: _Scatterers, lie: _Lie, points: np.ndarray, echo: np.ndarray
+    ) -> None:
+        """Repeat a wall deeper and fainter, the less so the more the beam misses its normal."""
+        flat = np.cos(np.radians(np.minimum(1.6 * lie.tilt_deg, 90)))[:, None]
+        for order, factor in enumerate(self._look.echoes, start=1):
+            deeper = points + order * self._look.gap_px * lie.beam
+            scatterers.add(self._probe.to_grid(deeper), echo * factor * flat)
+
+    def _add_tip(self, scatterers: _Scatterers, lie: _Lie, flicker_db: float) -> None:
         """Add the bevel's face, a line across the lumen that ends in the point, and spots on it."""
         look = self._look
-        count = min(int(look.bevel_px / STEP_PX) + 2, len(xy))
-        part = np.linspace(0, 1, count)[:, None]
-        side = -1 if look.bevel_up else 1
-        face = xy[:count] + side * look.radius_px * normal[:count] * (1 - 2 * part)
-        level = look.shaft_db + look.tip_db + flicker_db - 0.35 * self._angle_loss(tilt[:count])
-        strength = amplitude(level) * in_plane[:count]
-        line = 0.5 * strength * self._line_gain(xy[:count], tilt[:count])
+        count = min(int(look.bevel_px / STEP_PX) + 2, len(lie.axis))
+        across = np.linspace(1, -1, count)[:, None] * (-1 if look.bevel_up else 1)
+        face = lie.axis[:count] + across * look.radius_px * lie.normal[:count]
+        loss = 0.35 * look.angle_loss(lie.tilt_deg[:count])
+        strength = amplitude(look.shaft_db + look.tip_db + flicker_db - loss) * lie.in_plane[:count]
+        line = 0.5 * strength * self._line_gain(lie, count)
         scatterers.add(self._probe.to_grid(face), line[:, None] * look.grain[1, :count])
-        spot = (self._tip_points**2 * (count - 1)).astype(int)
-        gain = 2 * np.pi * self._spread.axial * self._lateral(face[spot])
-        phase = np.stack([np.cos(self._tip_phase), np.sin(self._tip_phase)], -1)
-        echo = (strength[spot] * gain / len(spot))[:, None] * phase * 1.5
-        scatterers.add(self._probe.to_grid(face[spot]), echo)
-
-    def _angle_loss(self, tilt: np.ndarray) -> np.ndarray:
-        beyond = np.maximum(tilt - self._look.steering_deg, 0)
-        return self._look.angle_loss_db * (beyond / 45) ** 1.3
-
-    def _lateral(self, xy: np.ndarray) -> np.ndarray:
-        return self._spread.lateral_at(self._probe.to_grid(xy)[:, 1])
-
-    def _line_gain(self, xy: np.ndarray, tilt: np.ndarray) -> np.ndarray:
-        """Return what a point of a line must carry for the line's peak to be 1."""
-        lateral_px = self._lateral(xy) * np.interp(
-            self._probe.to_grid(xy)[:, 1],
-            np.arange(self._probe.shape[0]),
-            self._probe.lateral_px(),
+        spot = (self._spots * (count - 1)).astype(int)
+        place = self._probe.to_grid(face[spot])
+        gain = 2 * np.pi * self._spread.axial * self._spread.lateral_at(place[:, 1])
+        scatterers.add(
+            place, (1.5 / _TIP_SPOTS * strength[spot] * gain)[:, None] * self._spot_phase
         )
-        angle = np.radians(tilt)
-        across = np.hypot(self._spread.axial * np.cos(angle), lateral_px * np.sin(angle))
-        beam_px = lateral_px / self._lateral(xy)
-        return np.sqrt(2 * np.pi) * across * STEP_PX / beam_px
 
-    def _through_the_probe(self, scatterers, axis, tilt, in_plane, near) -> Echo:
-        top, left = scatterers.top, scatterers.left
-        added = self._spread.apply(scatterers.grid(), top)
-        if self._look.side_lobe > 0.005:
-            wide = _LOBE_WIDTHS * float(self._spread.lateral.mean())
-            lobes = cv2.GaussianBlur(added, (0, 0), sigmaX=wide, sigmaY=0.4)
-            added += _LOBE_WIDTHS * self._look.side_lobe * lobes
-        rows, columns = self._probe.shape[0] - top, added.shape[1]
-        full = np.zeros((rows, columns, 2), np.float32)
-        full[: len(added)] = added[:rows]
-        order = np.argsort(axis[near, 0])
-        beams = np.arange(left, left + columns)
-        there = axis[near][order]
-        line = np.interp(beams, there[:, 0], there[:, 1])
-        seen = np.interp(beams, there[:, 0], in_plane[near][order], left=0, right=0)
-        seen = np.convolve(np.pad(seen, 3, mode="edge"), np.ones(7) / 7, mode="valid")
-        below = (np.arange(top, top + rows)[:, None] - line).astype(np.float32)
-        under = _step(below)
-        kept = 1 - under * ((1 - self._look.shadow) * seen).astype(np.float32)
-        if self._look.comet.any():
-            glow = self._look.comet[: len(near)] * amplitude(-0.5 * self._angle_loss(tilt))
-            tails = np.interp(beams, there[:, 0], glow[near][order], left=0, right=0)
-            tails = cv2.GaussianBlur(tails[None], (0, 0), 9).ravel()
-            reach = np.interp(beams, there[:, 0], self._look.comet_px[: len(near)][near][order])
-            fading = cv2.exp(-np.maximum(below, 0) / reach.astype(np.float32))
-            level = under * fading * (tails * seen).astype(np.float32)
-            full += cv2.merge((level, level)) * self._haze[top:, left : left + columns]
-        return Echo(top, left, full, kept)
+    def _line_gain(self, lie: _Lie, count: int) -> np.ndarray:
+        """Return what the first points of a line must carry for the line's peak to be 1."""
+        sample = lie.grid[:count, 1]
+        lateral = self._spread.lateral_at(sample)
+        beam_px = np.interp(sample, np.arange(self._probe.shape[0]), self._probe.lateral_px())
+        angle = np.radians(lie.tilt_deg[:count])
+        width = np.hypot(self._spread.axial * np.cos(angle), lateral * beam_px * np.sin(angle))
+        return np.sqrt(2 * np.pi) * width * STEP_PX / beam_px
+
+    def _blurred(self, scatterers: _Scatterers) -> np.ndarray:
+        """Send scatterers through the point spread with its side lobes."""
+        echoes = self._spread.apply(scatterers.grid(), scatterers.top)
+        wide = _LOBE_WIDTHS * float(self._spread.lateral.mean())
+        lobes = cv2.GaussianBlur(echoes, (0, 0), sigmaX=wide, sigmaY=0.4)
+        return echoes + np.float32(_LOBE_WIDTHS * self._look.side_lobe) * lobes
+
+    def _add_tails(
+        self, added: np.ndarray, lie: _Lie, below: _Below, scatterers: _Scatterers
+    ) -> None:
+        """Add the haze that bright places of the needle trail behind them."""
+        if not self._look.tails.any():
+            return
+        count = len(lie.axis)
+        glow = self._look.tails[:count] * amplitude(-0.5 * self._look.angle_loss(lie.tilt_deg))
+        tails = cv2.GaussianBlur(below.of_beams(glow)[None], (0, 0), 9).ravel()
+        reach = below.of_beams(self._look.tails_px[:count], outside=1.0).astype(np.float32)
+        fading = cv2.exp(-np.maximum(below.samples, 0) / reach)
+        level = below.under * fading * (tails * below.in_plane).astype(np.float32)
+        rows, columns = level.shape
+        haze = self._haze[scatterers.top :, scatterers.left : scatterers.left + columns]
+        added += cv2.merge((level, level)) * haze[:rows]
+
+
+@dataclass(frozen=True)
+class _Lie:
+    """How a needle lies to the beams in one frame, point by point from the tip."""
+
+    axis: np.ndarray
+    grid: np.ndarray
+    normal: np.ndarray
+    """Towards the transducer."""
+    beam: np.ndarray
+    tilt_deg: np.ndarray
+    """By how much the beam misses the normal."""
+    in_plane: np.ndarray
+    """Amplitude that the beam's thickness leaves."""
+    near: np.ndarray
+    """Which points lie on the grid or almost."""
+
+    @classmethod
+    def of(cls, pose: Pose, look: NeedleLook, probe: Probe) -> _Lie:
+        point, outside_mm = pose.xy[: POINTS - 1], pose.outside_mm[: POINTS - 1]
+        back = np.gradient(point, axis=0)
+        back /= np.linalg.norm(back, axis=1, keepdims=True)
+        beam = probe.beam_direction(point)
+        normal = np.stack([-back[:, 1], back[:, 0]], -1)
+        normal *= np.where((normal * beam).sum(1) > 0, -1, 1)[:, None]
+        # The tip is the bevel's point, which lies on a wall, not on the axis.
+        axis = point + (1 if look.bevel_up else -1) * look.radius_px * normal
+        grid = probe.to_grid(axis)
+        samples, beams = probe.shape
+        return cls(
+            axis=axis,
+            grid=grid,
+            normal=normal,
+            beam=beam,
+            tilt_deg=np.degrees(np.arccos(np.clip(-(normal * beam).sum(1), 0, 1))),
+            in_plane=np.exp(-0.5 * (outside_mm / look.slice_mm) ** 2),
+            near=((grid > -8) & (grid < (beams + 8, samples + 8))).all(1),
+        )
 
 
 class _Scatterers:
@@ -271,7 +212,7 @@ class _Scatterers:
         self.top = int(np.clip(low[1] - _PAD, 0, samples - 1))
         right = int(np.clip(high[0] + pad, self.left + 1, beams))
         bottom = int(np.clip(high[1] + 2 * _PAD, self.top + 1, samples))
-        self._shape = bottom - self.top, right - self.left
+        self.shape = bottom - self.top, right - self.left
         self._points: list[np.ndarray] = []
         self._echoes: list[np.ndarray] = []
 
@@ -282,7 +223,7 @@ class _Scatterers:
 
     def grid(self) -> np.ndarray:
         """Return the part of the grid, every echo shared out among the four places around it."""
-        rows, columns = self._shape
+        rows, columns = self.shape
         place = np.concatenate(self._points) - (self.left, self.top)
         echoes = np.concatenate(self._echoes)
         inside = (place >= 0).all(1) & (place < (columns - 1, rows - 1)).all(1)
@@ -301,26 +242,45 @@ class _Scatterers:
         return np.stack(channels, -1).reshape(rows, columns, 2)
 
 
-def _step(samples: np.ndarray) -> np.ndarray:
-    """Return 0 above and 1 below, soft over a few samples."""
-    return np.clip(0.5 + samples / 8, 0, 1)
+@dataclass(frozen=True)
+class _Below:
+    """What lies below a needle, beam by beam, on the grid from the scatterers' corner down."""
+
+    beams: np.ndarray
+    there: np.ndarray
+    """Beams of the needle's points, ascending."""
+    order: np.ndarray
+    """The points in that order."""
+    samples: np.ndarray
+    """(rows, columns) how far below the needle, negative above it."""
+    in_plane: np.ndarray
+    """(columns,) the needle's, 0 where it does not cross the beam."""
+
+    @classmethod
+    def of(cls, lie: _Lie, samples: int, scatterers: _Scatterers) -> _Below:
+        beams = np.arange(scatterers.left, scatterers.left + scatterers.shape[1])
+        near = np.flatnonzero(lie.near)
+        order = near[np.argsort(lie.grid[near, 0], kind="stable")]
+        there = lie.grid[order, 0]
+        line = np.interp(beams, there, lie.grid[order, 1])
+        seen = np.interp(beams, there, lie.in_plane[order], left=0, right=0)
+        return cls(
+            beams=beams,
+            there=there,
+            order=order,
+            samples=(np.arange(scatterers.top, samples)[:, None] - line).astype(np.float32),
+            in_plane=np.convolve(np.pad(seen, 3, mode="edge"), np.ones(7) / 7, mode="valid"),
+        )
+
+    @property
+    def under(self) -> np.ndarray:
+        """0 above and 1 below the needle, soft over a few samples."""
+        return np.clip(0.5 + self.samples / 8, 0, 1)
+
+    def of_beams(self, along: np.ndarray, outside: float = 0.0) -> np.ndarray:
+        """Give the beams that the needle crosses the values of its points."""
+        return np.interp(self.beams, self.there, along[self.order], left=outside, right=outside)
 
 
 def _power(echoes: np.ndarray) -> np.ndarray:
     return echoes[..., 0] ** 2 + echoes[..., 1] ** 2
-
-
-def _along(correlation_px: float, rng: np.random.Generator) -> np.ndarray:
-    return smooth_series(_POINTS, correlation_px / STEP_PX, rng)
-
-
-def _dropout(depth_db: float, rng: np.random.Generator) -> np.ndarray:
-    return np.minimum(0, depth_db * (0.4 * _along(60, rng) + 0.25 * _along(15, rng) - 0.1))
-
-
-def _grain(rough: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a wall's complex reflectivity: a steady part and a rough one."""
-    phase = 0.6 * _along(40, rng)
-    steady = np.stack([np.cos(phase), np.sin(phase)], -1)
-    noise = np.stack([0.7 * _along(9, rng) + 0.7 * _along(2.5, rng) for _ in range(2)], -1)
-    return (1 - rough) * steady + rough * noise

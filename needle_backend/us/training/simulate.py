@@ -19,7 +19,8 @@ from needle_backend.us.training.motion import (
     draw_puncture,
     draw_shift,
 )
-from needle_backend.us.training.needle_echo import NeedleEcho, draw_look
+from needle_backend.us.training.needle_echo import NeedleEcho
+from needle_backend.us.training.needle_look import draw_look
 from needle_backend.us.training.probe import CurvedProbe, LinearProbe, Probe
 from needle_backend.us.training.settings import ProbeSettings, SimulationSettings
 from needle_backend.us.training.speckle import (
