@@ -17,6 +17,7 @@ from needle_backend.core.errors import InputError
 from needle_backend.core.needles import LocateOptions, LocateResult, Needle, NeedleCount
 from needle_backend.core.progress import CancelToken, Progress
 from needle_backend.core.volume import Volume
+from needle_backend.us.tips import TrackOptions
 
 
 class FakeWork:
@@ -64,7 +65,7 @@ class FakeWork:
         down = tip_lps + [0.0, options.length_mm, 0.0]
         return np.stack([tip_lps, handles_lps[0] if len(handles_lps) else down])
 
-    def track(self, frame: np.ndarray, time_s: float) -> dict[str, Any]:
+    def track(self, frame: np.ndarray, time_s: float, options: TrackOptions) -> dict[str, Any]:
         match int(frame[0, 0]):
             case 99:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -72,7 +73,11 @@ class FakeWork:
                 time.sleep(0.1)
             case 51:
                 time.sleep(1000)
-        return {"value": int(frame[0, 0])}
+            case 52:
+                raise OutOfMemoryError("CUDA out of memory")
+            case 53:
+                raise InputError("A frame is a grey image of 8 bits; convert it first.")
+        return {"value": int(frame[0, 0]), "threshold": options.threshold}
 
 
 def misbehave(how: str, cancel: CancelToken) -> None:

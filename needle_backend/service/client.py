@@ -40,10 +40,12 @@ from needle_backend.service.job import (
 from needle_backend.service.patience import DEFAULT_PATIENCE, Patience
 from needle_backend.service.protocol import Decoder, Message, ProtocolError, encode
 from needle_backend.service.shared import Outbox
+from needle_backend.us.tips import TrackOptions
 
 SERVER = ("needle_backend.service.server",)
 MAX_UNTAKEN = 2
 WAIT_S = 0.005
+DEFAULT_TRACK_OPTIONS = TrackOptions()
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,7 @@ class HeldFrame:
 
     job: Job
     frame: np.ndarray
-    number: int
-    time_s: float
+    fields: dict[str, Any]
 
 
 class BackendClient:
@@ -229,15 +230,24 @@ class BackendClient:
         return self._ask(job, fields, _as_floats(arrays))
 
     def start_track(
-        self, frame: np.ndarray, number: int, time_s: float, on_done: Callable[[Job], None] = ignore
+        self,
+        frame: np.ndarray,
+        number: int,
+        time_s: float,
+        on_done: Callable[[Job], None] = ignore,
+        options: TrackOptions = DEFAULT_TRACK_OPTIONS,
     ) -> Job:
-        """Ask for the tip in a frame; the result is a dict with its ``frame`` and ``time_s``.
+        """Ask for the tip in a grey uint8 frame [row, column].
+
+        The result is a dict that :meth:`FrameAnswer.from_dict` reads, and holds besides ``dropped``
+        (frames dropped so far), ``seconds``, ``device``, ``weights`` and ``warnings``.
 
         The backend looks at the newest frame only; the jobs of others end as FrameDropped.
         """
         job = Job(next(self._numbers), "track", on_done=on_done)
         self.start()
-        held, self._held = self._held, HeldFrame(job, np.array(frame), number, time_s)
+        fields = {"frame": number, "time_s": time_s, "options": asdict(options)}
+        held, self._held = self._held, HeldFrame(job, np.array(frame), fields)
         if held is not None:
             held.job.finish(FrameDropped("a newer frame came"))
         self._send_held_frame()
@@ -253,7 +263,7 @@ class BackendClient:
         except BackendError as error:
             held.job.finish(error)
             return
-        self._ask(held.job, {"shared": shared, "frame": held.number, "time_s": held.time_s})
+        self._ask(held.job, {"shared": shared, **held.fields})
 
     def locate(
         self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken

@@ -32,8 +32,9 @@ The client asks (``id`` is the client's number for the request and comes back in
               array ``line_lps``: laid onto the shaft beside it
 ``find_handle``  ``volume``, ``options``, arrays ``tip_lps`` (3,), ``handles_lps`` (n, 3),
               ``others_lps`` (m, 2, 3) -> ``result`` with array ``line_lps`` (2, 3)
-``track``     ``shared``, ``frame``, ``time_s`` -> ``taken``, then ``result`` (with ``frame``,
-              ``time_s`` and ``dropped``, the frames dropped so far) or ``dropped``
+``track``     ``shared``, ``frame``, ``time_s``, ``options`` -> ``taken``, then ``result`` (with
+              ``state``, ``tip``, ``frame``, ``time_s``, and ``dropped``, the frames dropped so far)
+              or ``dropped``
 ``cancel``    ``job``: the id of the request to give up; it still gets its ``result`` or ``error``
 ``shutdown``  no answer; the server ends, as it does when its stdin ends
 

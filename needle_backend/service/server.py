@@ -31,6 +31,7 @@ from needle_backend.service import shared
 from needle_backend.service.inbox import Inbox, Task
 from needle_backend.service.protocol import Decoder, Message, ProtocolError, encode
 from needle_backend.service.work import Work
+from needle_backend.us.tips import TrackOptions
 
 JOBS = frozenset(["info", "load", "locate", "score", "fit", "find_handle"])
 PULSE_S = 1.0
@@ -221,7 +222,8 @@ class Server:
                 )
                 return Message("result", task.id, {}, {"line_lps": np.asarray(line)})
             case _:  # a frame
-                answer = work.track(task.frame, float(fields.get("time_s", 0.0)))
+                options = TrackOptions(**fields.get("options", {}))
+                answer = work.track(task.frame, float(fields.get("time_s", 0.0)), options)
                 of_frame = {name: fields.get(name) for name in ("frame", "time_s")}
                 dropped = {"dropped": self._inbox.dropped}
                 return Message("result", task.id, {**answer, **of_frame, **dropped})

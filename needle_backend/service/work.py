@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import platform
-from typing import Any, Protocol
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from needle_backend import __version__
-from needle_backend.core.errors import BackendError
 from needle_backend.core.needles import LocateOptions, LocateResult
 from needle_backend.core.progress import CancelToken, Progress
 from needle_backend.core.volume import Volume
+from needle_backend.us.tips import DETECTED, LOST, TrackOptions
+
+if TYPE_CHECKING:
+    from needle_backend.us.live import LiveDetector
 
 
 class Work(Protocol):
@@ -44,12 +49,12 @@ class Work(Protocol):
     ) -> np.ndarray:
         """Find the line (2, 3) from a tip (3,) to its handle, one of those (n, 3) or another."""
 
-    def track(self, frame: np.ndarray, time_s: float) -> dict[str, Any]:
-        """Find the needle's tip in an ultrasound frame."""
+    def track(self, frame: np.ndarray, time_s: float, options: TrackOptions) -> dict[str, Any]:
+        """Find the needle's tip in an ultrasound frame: ``state``, ``tip`` and how it was found."""
 
 
 class NeedleWork:
-    """The real work: needles in CT. The tip in ultrasound is not available in this version."""
+    """The real work: needles in CT, and the needle's tip in ultrasound."""
 
     def __init__(self) -> None:
         import torch
@@ -60,6 +65,7 @@ class NeedleWork:
         self._torch_version = torch.__version__
         self._localizer = InProcessLocalizer()
         self._tophat: tuple[Volume, np.ndarray] | None = None
+        self._live: LiveDetector | None = None
 
     def info(self) -> dict[str, Any]:
         """Return versions, device and weights."""
@@ -127,6 +133,20 @@ class NeedleWork:
             self._tophat = volume, white_top_hat(volume.array)
         return self._tophat[1]
 
-    def track(self, frame: np.ndarray, time_s: float) -> dict[str, Any]:
-        """Say that there is no tracker yet."""
-        raise BackendError("Following a needle's tip is not available in this version.")
+    def track(self, frame: np.ndarray, time_s: float, options: TrackOptions) -> dict[str, Any]:
+        """Find the needle's tip in an ultrasound frame."""
+        if self._live is None:
+            from needle_backend.us.live import LiveDetector  # OpenCV and torch: when first needed
+
+            self._live = LiveDetector()
+        started = time.perf_counter()
+        tip = self._live.detect(frame, options)
+        detector = self._live.load(options)
+        return {
+            "state": LOST if tip is None else DETECTED,
+            "tip": None if tip is None else asdict(tip),
+            "seconds": round(time.perf_counter() - started, 5),
+            "device": detector.device,
+            "weights": detector.weights_name,
+            "warnings": list(self._live.warnings),
+        }

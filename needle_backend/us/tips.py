@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 DETECTED, PREDICTED, LOST = "detected", "predicted", "lost"
 
@@ -29,6 +30,25 @@ class Tip:
 
 
 @dataclass(frozen=True)
+class TrackOptions:
+    """How tips are looked for; None takes what the weights' card or the product says.
+
+    Attributes
+    ----------
+    weights
+        Name or path.
+    device
+        "auto", "cpu", "cuda" or "cuda:N".
+    threshold
+        Least confidence that counts as a tip.
+    """
+
+    weights: str | None = None
+    device: str = "auto"
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
 class FrameAnswer:
     """What is known of the tip in one frame.
 
@@ -48,3 +68,24 @@ class FrameAnswer:
     time_s: float
     state: str
     tip: Tip | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> FrameAnswer:
+        """Inverse of :meth:`to_dict`; what else is in ``data`` is left out.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When something is missing or no number.
+        """
+        tip = data["tip"]
+        return cls(
+            int(data["frame"]),
+            float(data["time_s"]),
+            str(data["state"]),
+            None if tip is None else Tip(**{name: float(value) for name, value in tip.items()}),
+        )

@@ -1,0 +1,64 @@
+"""Find tips in frame after frame: the detector stays warm, and survives a GPU that fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from needle_backend.us.detect import TipDetector
+from needle_backend.us.tips import Tip, TrackOptions
+
+
+class LiveDetector:
+    """Keeps a detector for the options asked for last.
+
+    Attributes
+    ----------
+    warnings
+        Sentences about what could not be had, of the detector in use.
+    """
+
+    def __init__(self) -> None:
+        self.warnings: tuple[str, ...] = ()
+        self._options: TrackOptions | None = None
+        self._detector: TipDetector | None = None
+
+    def load(self, options: TrackOptions) -> TipDetector:
+        """Return the detector for some options; it is made anew when they have changed.
+
+        Raises
+        ------
+        InputError
+            When weights or device cannot be used.
+        """
+        if self._detector is None or options != self._options:
+            self._options, self._detector = None, None
+            self._use(options, ())
+            self._options = options
+        return self._detector
+
+    def detect(self, frame: np.ndarray, options: TrackOptions) -> Tip | None:
+        """Return the tip in a grey uint8 frame, or None.
+
+        A GPU that fails, or whose memory is full, is given up for the CPU; a warning says why.
+
+        Raises
+        ------
+        InputError
+            When the frame, the weights or the device cannot be used.
+        """
+        try:
+            return self.load(options).detect(frame)
+        except RuntimeError as error:  # as all of torch's and CUDA's errors are
+            given_up = None if self._detector is None else self._detector.device
+            if given_up in (None, "cpu"):
+                raise
+            reason = " ".join(str(error).splitlines()[:1])[:120] or type(error).__name__
+            sentence = f"{given_up} cannot be used ({reason}), so the CPU computes instead."
+            self._use(replace(options, device="cpu"), (sentence,))
+            return self._detector.detect(frame)
+
+    def _use(self, options: TrackOptions, warnings: tuple[str, ...]) -> None:
+        self._detector = TipDetector(options.weights, options.device, options.threshold)
+        self.warnings = (*warnings, *self._detector.warnings)
