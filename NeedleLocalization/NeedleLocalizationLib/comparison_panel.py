@@ -12,18 +12,25 @@ from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from needle_backend.core.comparison import Comparison
+from needle_backend.core.errors import InputError
+from needle_backend.core.quality import QualityLimits
 from NeedleLocalizationLib.comparing import (
     Counterparts,
+    choose_counterparts,
     compare,
     counterpart_nodes,
     counterparts_of,
     others_in_frame,
+    with_numbers_of_earlier,
 )
+from NeedleLocalizationLib.comparison_notes import notes_of
 from NeedleLocalizationLib.errors import explain
 from NeedleLocalizationLib.implant import Implant
 from NeedleLocalizationLib.line_sets import line_set_names, load_line_set
 from NeedleLocalizationLib.needle_nodes import needle_nodes_of
+from NeedleLocalizationLib.needle_table import NeedleTable
+from NeedleLocalizationLib.review import Review
+from NeedleLocalizationLib.summary import summary_text
 
 NONE = _("none")
 
@@ -35,8 +42,12 @@ class ComparisonPanel(VTKObservationMixin):
     ----------
     ui
         The panel's widgets by name.
-    on_choose
-        Called with what the user chose for the volume shown.
+    table
+        Gets a column for each comparison.
+    review
+        Returns the needles under review, None where there are none.
+    act
+        Does something to all needles that can be undone, given in words.
     on_changed
         Called when a line that needles are held against was moved.
     say
@@ -46,13 +57,17 @@ class ComparisonPanel(VTKObservationMixin):
     def __init__(
         self,
         ui: Any,
-        on_choose: Callable[[Counterparts], None],
+        table: NeedleTable,
+        review: Callable[[], Review | None],
+        act: Callable[[str, Implant], None],
         on_changed: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._ui = ui
-        self._on_choose = on_choose
+        self._table = table
+        self._review = review
+        self._act = act
         self._on_changed = on_changed
         self._say = say
         self._earlier: list[vtkMRMLScalarVolumeNode] = []
@@ -62,8 +77,30 @@ class ComparisonPanel(VTKObservationMixin):
         ui.planFileButton.connect("clicked(bool)", lambda: self._load(ui.planComboBox))
         ui.referenceFileButton.connect("clicked(bool)", lambda: self._load(ui.referenceComboBox))
 
-    def fill(self, volume_node: vtkMRMLScalarVolumeNode | None) -> None:
-        """Offer what there is for a volume, and show what was chosen for it."""
+    def show(self, limits: QualityLimits) -> None:
+        """Offer what there is, and show how the needles compare with what was chosen."""
+        review = self._review()
+        volume_node = review and review.volume_node
+        implant = review.implant if review else Implant()
+        self._fill(volume_node)
+        comparison, complaints = compare(implant.reviewed, others_in_frame(volume_node))
+        self._table.annotate(notes_of(implant, comparison))
+        self._ui.comparisonLabel.text = "\n".join((*complaints, *comparison.sentences()))
+        self._ui.summaryLabel.text = summary_text(implant, limits, comparison.others.plan)
+
+    def numbered_as_before(self, volume_node: vtkMRMLScalarVolumeNode, implant: Implant) -> Implant:
+        """Return an implant under the numbers of the earlier CT, where there is one."""
+        try:
+            return with_numbers_of_earlier(volume_node, implant)
+        except InputError as error:
+            self._say(str(error))
+            return implant
+
+    def forget(self) -> None:
+        """Observe nothing any more."""
+        self.removeObservers()
+
+    def _fill(self, volume_node: vtkMRMLScalarVolumeNode | None) -> None:
         chosen = counterparts_of(volume_node)
         self._earlier = [
             node
@@ -85,16 +122,6 @@ class ComparisonPanel(VTKObservationMixin):
             button.enabled = volume_node is not None
         self._watch(volume_node)
 
-    def compare(self, volume_node: vtkMRMLScalarVolumeNode | None, implant: Implant) -> Comparison:
-        """Hold an implant against what was chosen for its volume, and tell what came of it."""
-        comparison, complaints = compare(implant.reviewed, others_in_frame(volume_node))
-        self._ui.comparisonLabel.text = "\n".join((*complaints, *comparison.sentences()))
-        return comparison
-
-    def forget(self) -> None:
-        """Observe nothing any more."""
-        self.removeObservers()
-
     def _watch(self, volume_node: vtkMRMLScalarVolumeNode | None) -> None:
         self.removeObservers()
         for node in counterpart_nodes(volume_node):
@@ -105,16 +132,18 @@ class ComparisonPanel(VTKObservationMixin):
         self._on_changed()
 
     def _choose(self) -> None:
-        earlier = self._ui.earlierComboBox.currentIndex
-        self._on_choose(
-            Counterparts(
-                self._earlier[earlier - 1] if earlier > 0 else None,
-                self._set_chosen_in(self._ui.planComboBox),
-                self._set_chosen_in(self._ui.referenceComboBox),
-            )
-        )
+        review = self._review()
+        place = self._ui.earlierComboBox.currentIndex
+        earlier = self._earlier[place - 1] if place > 0 else None
+        is_another = earlier is not counterparts_of(review.volume_node).earlier
+        plan, reference = map(self._set_in, (self._ui.planComboBox, self._ui.referenceComboBox))
+        choose_counterparts(review.volume_node, Counterparts(earlier, plan, reference))
+        implant, name = review.implant, ""
+        if is_another and earlier is not None:
+            implant, name = self.numbered_as_before(review.volume_node, implant), earlier.GetName()
+        self._act(_("take over the numbers of {name}").format(name=name), implant)
 
-    def _set_chosen_in(self, combo: qt.QComboBox) -> str:
+    def _set_in(self, combo: qt.QComboBox) -> str:
         return self._sets[combo.currentIndex - 1] if combo.currentIndex > 0 else ""
 
     def _load(self, combo: qt.QComboBox) -> None:

@@ -10,15 +10,7 @@ import slicer
 from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 
-from needle_backend.core.errors import InputError
 from needle_backend.core.needles import LocateResult, Point
-from NeedleLocalizationLib.comparing import (
-    Counterparts,
-    choose_counterparts,
-    counterparts_of,
-    with_numbers_of_earlier,
-)
-from NeedleLocalizationLib.comparison_notes import notes_of
 from NeedleLocalizationLib.comparison_panel import ComparisonPanel
 from NeedleLocalizationLib.detection_nodes import show_detections, write_detections
 from NeedleLocalizationLib.drawing_panel import DrawingPanel
@@ -45,7 +37,7 @@ from NeedleLocalizationLib.review import Review
 from NeedleLocalizationLib.shortcuts import Shortcuts
 from NeedleLocalizationLib.skin_surface import show_skin
 from NeedleLocalizationLib.slice_views import jump_to
-from NeedleLocalizationLib.summary import open_questions, summary_text
+from NeedleLocalizationLib.summary import open_questions
 
 
 class ReviewPanel:
@@ -74,7 +66,9 @@ class ReviewPanel:
         self.table = NeedleTable(ui.needleTable, self._on_select, self._on_show, self._on_lock)
         self._views = NeedleViews(ui)
         self._pairing = PairingPanel(ui, self._on_choose_end, self._on_pair)
-        self._comparing = ComparisonPanel(ui, self._on_compare, self._on_changed, say)
+        self._comparing = ComparisonPanel(
+            ui, self.table, lambda: self._review, self._act, self._on_changed, say
+        )
         self._observer = NeedleObserver(self._on_changed, self._on_dragged, self._on_clicked)
         self._questions = PictureQuestions(logic.scoring_backend, say)
         self._rescoring = Rescoring(self._questions, self._on_scored)
@@ -116,7 +110,8 @@ class ReviewPanel:
         with self._observer.muted():
             kept = review.implant.hand_made if keep_hand_made else ()
             implant = found.keeping(kept) if kept else found
-            review.act(_("find needles"), self._numbered_as_before(run.volume_node, implant))
+            numbered = self._comparing.numbered_as_before(run.volume_node, implant)
+            review.act(_("find needles"), numbered)
             write_detections(run.volume_node, result)
         self._refresh()
 
@@ -127,7 +122,7 @@ class ReviewPanel:
         show_lone_ends(self.volume_node, self._parameters.ends_visible)
         show_detections(self.volume_node, self._parameters.detections_visible)
         show_skin(self.volume_node, self._parameters.skin_visible)
-        self._show_comparison()
+        self._comparing.show(quality_limits(self._parameters))
 
     def enter(self, window: qt.QWidget) -> None:
         """Let keys work, and look at what changed meanwhile."""
@@ -279,25 +274,6 @@ class ReviewPanel:
         implant, uid = self._review.implant.paired(tip, handle)
         self._do(_("pair the ends of"), implant[uid], implant, placed=uid)
 
-    def _on_compare(self, chosen: Counterparts) -> None:
-        volume_node = self.volume_node
-        is_another = chosen.earlier is not counterparts_of(volume_node).earlier
-        choose_counterparts(volume_node, chosen)
-        if is_another and chosen.earlier is not None:
-            implant = self._numbered_as_before(volume_node, self._review.implant)
-            what = _("take over the numbers of {name}").format(name=chosen.earlier.GetName())
-            self._act(what, implant)
-        self._show_comparison()
-
-    def _numbered_as_before(
-        self, volume_node: vtkMRMLScalarVolumeNode, implant: Implant
-    ) -> Implant:
-        try:
-            return with_numbers_of_earlier(volume_node, implant)
-        except InputError as error:
-            self._say(str(error))
-            return implant
-
     # Doing, and showing what was done
 
     def _do(self, what: str, record: NeedleRecord, implant: Implant, placed: str = "") -> None:
@@ -326,7 +302,7 @@ class ReviewPanel:
         with self._observer.muted():
             moved = self._review.notice()
         if self._review.implant is before:
-            self._show_comparison()
+            self._comparing.show(quality_limits(self._parameters))
         else:
             self._refresh()
         for uid in moved:
@@ -351,14 +327,6 @@ class ReviewPanel:
         self._views.follow(None if node is None else world_ends_ras(node))
         self.show_choices()
         self._show_selection()
-
-    def _show_comparison(self) -> None:
-        implant = self._review.implant if self._review else Implant()
-        self._comparing.fill(self.volume_node)
-        comparison = self._comparing.compare(self.volume_node, implant)
-        self.table.annotate(notes_of(implant, comparison))
-        limits = quality_limits(self._parameters)
-        self._ui.summaryLabel.text = summary_text(implant, limits, comparison.others.plan)
 
     def _show_selection(self) -> None:
         node = self._selected_node()
