@@ -23,7 +23,7 @@ from needle_backend.ct.training.calibrate import (
     calibration_case,
     confidence_examples,
     fit_doubts,
-    fit_score,
+    fit_first_look,
     probability,
     reliability,
 )
@@ -46,7 +46,7 @@ def main() -> None:
     sure = probability(log_odds(features, confidence))
     report = {
         "cases": len(cases),
-        "score": _rounded(fit_score(cases, options)),
+        "first_look": _rounded(fit_first_look(cases, options)),
         "confidence": _rounded(confidence),
         "reliability": [_rounded(point) for point in reliability(sure, correct)],
         "flagged_below": {

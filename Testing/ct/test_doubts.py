@@ -12,7 +12,7 @@ from needle_backend.core.volume import Volume
 from needle_backend.ct.doubts import FLAGGED_BELOW, MODEL, assess, needle_features
 from needle_backend.ct.ends import Ends
 from needle_backend.ct.match import Matching
-from needle_backend.ct.score import Pairs
+from needle_backend.ct.pairs import UNSEEN, Pairs
 from needle_backend.ct.shaft import ShaftEvidence
 
 VOLUME = Volume(np.zeros((30, 300, 300), np.int16), (1.0, 1.0, 5.0), (-150.0, -150.0, -75.0))
@@ -31,6 +31,7 @@ def scene(count: int = 4, spacing_mm: float = 20.0) -> tuple[Pairs, Ends, Ends]:
     pairs = Pairs(
         tip=index,
         handle=index,
+        seen_as=index,
         tips_lps=tips,
         handles_lps=tips + [0, 180, 0],
         moved_mm=zeros,
@@ -154,9 +155,13 @@ def test_weak_detections_are_told():
 
 def test_a_tip_moved_to_the_others_length_is_told_however_sure():
     pairs, tips, handles = scene()
-    pairs = replace(pairs, moved_mm=changed(pairs.moved_mm, 1, 8.0))
-    needles, _ = assessed(pairs, tips, handles)
+    placed = replace(pairs, tip=changed(pairs.tip, 1, len(tips)))
+    moved = replace(placed, moved_mm=changed(pairs.moved_mm, 1, 8.0))
+    needles, _ = assessed(moved, tips, handles)
     assert needles[1].doubts == ("tip moved 8 mm along the shaft, to the others' length",)
+    unseen = replace(placed, seen_as=changed(pairs.seen_as, 1, UNSEEN))
+    needles, _ = assessed(unseen, tips, handles)
+    assert needles[1].doubts == ("tip not detected: placed on the shaft, at the others' length",)
 
 
 def with_rivals(pairs: Pairs, rivals: list[tuple[int, int, float]]) -> Pairs:

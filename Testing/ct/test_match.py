@@ -11,8 +11,9 @@ from needle_backend.core.needles import LocateOptions
 from needle_backend.ct.ends import HANDLE, TIP, Ends
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import Matching, match
+from needle_backend.ct.pairs import UNSEEN, Pairs
 from needle_backend.ct.preprocess import white_top_hat
-from needle_backend.ct.score import Pairs, score_pairs
+from needle_backend.ct.score import score_pairs
 from needle_backend.ct.solvers import SOLVERS
 from needle_backend.ct.training.evaluate import compare_ends
 
@@ -81,9 +82,12 @@ def test_every_end_is_used_or_reported_once(problem):
     for count in (None, 4, 16):
         matching = match(*problem, count)
         used = np.concatenate((matching.chosen, matching.surplus))
-        tips_told = np.concatenate((pairs.tip[used], matching.unmatched_tips))
+        detected = pairs.seen_as[used][pairs.seen_as[used] != UNSEEN]
+        tips_told = np.concatenate((detected, matching.unmatched_tips))
         handles_told = np.concatenate((pairs.handle[used], matching.unmatched_handles))
-        assert np.sort(tips_told).tolist() == list(range(len(tips)))
+        assert len(np.unique(pairs.tip[used])) == len(used)
+        assert np.unique(tips_told).tolist() == list(range(len(tips)))
+        assert not np.isin(matching.unmatched_tips, detected).any()
         assert np.sort(handles_told).tolist() == list(range(len(handles)))
 
 

@@ -12,8 +12,16 @@ from needle_backend.core.needles import LocateOptions
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import HANDLE, TIP, Ends
 from needle_backend.ct.fuse import fuse_over_slices
+from needle_backend.ct.pairs import UNSEEN, Pairs
 from needle_backend.ct.preprocess import white_top_hat
-from needle_backend.ct.score import MODEL, TURN_DEG, Pairs, pair_features, score_pairs
+from needle_backend.ct.score import (
+    FIRST_LOOK,
+    SECOND_LOOK,
+    TURN_DEG,
+    first_look_features,
+    score_pairs,
+    second_look_features,
+)
 
 OPTIONS = LocateOptions()
 
@@ -73,11 +81,13 @@ def test_the_scores_do_not_depend_on_the_order_of_the_ends(case):
     tips, handles = ends_of(case)
     order = np.random.default_rng(5).permutation(len(tips))
     shuffled = Ends(**{name: values[order] for name, values in vars(tips).items()})
-    table = np.full((2, len(tips), len(handles)), np.nan)
     pairs, again = scored(case, tips, handles), scored(case, shuffled, handles)
-    table[0, pairs.tip, pairs.handle] = pairs.score
-    table[1, order[again.tip], again.handle] = again.score
-    assert np.allclose(table[0], table[1], equal_nan=True)
+
+    def by_place(pairs: Pairs) -> np.ndarray:
+        rows = np.column_stack((pairs.handle, pairs.tips_lps.round(2), pairs.score))
+        return rows[np.lexsort(rows.T[::-1])]
+
+    assert np.allclose(by_place(pairs), by_place(again), atol=1e-3)
 
 
 def test_a_length_that_confident_pairs_share_speaks_for_a_pair(case):
@@ -120,7 +130,10 @@ def test_the_published_score_is_computed_for_its_solver(case):
 
 def test_every_feature_has_a_coefficient(case):
     pairs = scored(case, *perfect_ends(case))
-    assert {"intercept", *pair_features(pairs)} == set(MODEL)
+    first = first_look_features(pairs)
+    second = second_look_features(pairs, pairs.score)
+    assert {"intercept", "length_support", *first} == set(FIRST_LOOK)
+    assert {"intercept", "length_support", *second} == set(SECOND_LOOK)
 
 
 def test_a_tip_detected_up_the_shaft_is_moved_to_the_length_the_others_share():
@@ -130,9 +143,27 @@ def test_a_tip_detected_up_the_shaft_is_moved_to_the_length_the_others_share():
     tips.points_lps[5] += 0.06 * (handles.points_lps[5] - true_tip)
     tips = replace(tips, score=np.full(len(tips), 0.3))
     pairs = scored(case, tips, handles)
-    moved = np.flatnonzero((pairs.tip == 5) & (pairs.handle == 5))
-    assert pairs.moved_mm[moved] == pytest.approx(0.06 * 180, abs=0.5)
-    assert pairs.tips_lps[moved[0]] == pytest.approx(true_tip, abs=1.0)
+    moved = np.flatnonzero((pairs.seen_as == 5) & (pairs.handle == 5) & pairs.placed)
+    best = moved[pairs.score[moved].argmax()]
+    assert pairs.moved_mm[best] == pytest.approx(0.06 * 180, abs=0.5)
+    assert pairs.tips_lps[best] == pytest.approx(true_tip, abs=1.0)
+
+
+def test_a_tip_that_was_not_detected_is_placed_on_the_shaft_seen_from_its_handle():
+    case = make_case(8, Settings(needles=(12, 12), lengths_mm=(180.0, 180.0), bowed_share=0.0))
+    tips, handles = perfect_ends(case)
+    true_tip = tips.points_lps[5]
+    missed = Ends(**{name: np.delete(values, 5, axis=0) for name, values in vars(tips).items()})
+    pairs = scored(case, missed, handles)
+    traced = np.flatnonzero((pairs.handle == 5) & (pairs.seen_as == UNSEEN))
+    best = traced[pairs.score[traced].argmax()]
+    assert pairs.tips_lps[best] == pytest.approx(true_tip, abs=2.5)
+    assert pairs.score[best] > 0
+
+
+def test_no_tip_is_placed_where_nothing_is_seen(case):
+    erased = replace(case, volume=replace(case.volume, array=np.zeros_like(case.volume.array)))
+    assert not scored(erased, *perfect_ends(case)).placed.any()
 
 
 def test_published_scoring_leaves_every_tip_where_it_was_detected(case):

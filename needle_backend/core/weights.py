@@ -17,6 +17,7 @@ WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "Weights"
 """Beside the package, in the source tree as in an installed extension."""
 
 DEFAULT_CT_WEIGHTS = "ct_hrnet_w18_small"
+DEFAULT_PAIR_WEIGHTS = "ct_pairs"
 DEFAULT_US_WEIGHTS = "us_yolot"
 DEFAULT_TIP_GENERATOR = "us_tip_ddpm"
 

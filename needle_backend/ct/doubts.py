@@ -11,7 +11,8 @@ from needle_backend.core.needles import Needle, as_point
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
 from needle_backend.ct.match import CONSIDERED, Matching
-from needle_backend.ct.score import Pairs, log_odds
+from needle_backend.ct.pairs import UNSEEN, Pairs
+from needle_backend.ct.score import log_odds
 
 FLAGGED_BELOW = 0.85
 """Needles less sure than this state their doubts; a surer one is not worth a second look."""
@@ -24,6 +25,7 @@ NEAR_MM = 3.0
 EDGE_MM = 8.0
 TIE_LOG_ODDS = 1.5
 LOW_HEATMAP = 0.35
+SHARED_TIP_MM = 3.0
 
 MODEL = {
     "intercept": -0.22,
@@ -31,6 +33,7 @@ MODEL = {
     "margin": 0.32,
     "length_off_mm": 0.0,
     "heatmap": 3.406,
+    "placed": 0.0,
     "moved_mm": 0.0,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
@@ -86,6 +89,7 @@ def _features(facts: _Facts, pairs: Pairs) -> dict[str, np.ndarray]:
         "margin": np.clip(facts.margin, -2.0, 6.0),
         "length_off_mm": np.minimum(facts.length_off_mm, 15.0),
         "heatmap": np.minimum(pairs.tip_heatmap, pairs.handle_heatmap)[facts.pair],
+        "placed": pairs.placed[facts.pair].astype(float),
         "moved_mm": pairs.moved_mm[facts.pair],
     }
 
@@ -118,7 +122,7 @@ def _margins(
     The alternatives: to swap handles with a chosen needle, to take an end that nothing else uses,
     or to leave the needle out.
     """
-    table = np.full((tip_count, handle_count), _NO_PAIR)
+    table = np.full((max(tip_count, pairs.tip.max(initial=-1) + 1), handle_count), _NO_PAIR)
     table[pairs.tip, pairs.handle] = pairs.score
     tip, handle, score = pairs.tip[judged], pairs.handle[judged], pairs.score[judged]
     chosen = matching.chosen
@@ -170,15 +174,20 @@ def _needle(facts: _Facts, place: int, confidence: float, pairs: Pairs, tips: En
         handle_lps=as_point(pairs.handles_lps[pair]),
         score=float(pairs.score[pair]),
         confidence=confidence,
-        doubts=_what_was_moved(pairs.moved_mm[pair])
+        doubts=_how_it_was_placed(pairs, pair)
         + (_reasons(facts, place, pairs, tips) if doubtful else ()),
     )
 
 
-def _what_was_moved(moved_mm: float) -> tuple[str, ...]:
+def _how_it_was_placed(pairs: Pairs, pair: int) -> tuple[str, ...]:
     """Say that a tip is not where it was seen, however sure the needle is."""
-    if moved_mm == 0:
+    if not pairs.placed[pair]:
         return ()
+    if pairs.seen_as[pair] == UNSEEN:
+        return ("tip not detected: placed on the shaft, at the others' length",)
+    moved_mm = pairs.moved_mm[pair]
+    if moved_mm < SHARED_TIP_MM:
+        return ("tip not told from a neighbour's: placed on the shaft beside it",)
     return (f"tip moved {moved_mm:.0f} mm along the shaft, to the others' length",)
 
 
@@ -207,7 +216,10 @@ def _reasons(facts: _Facts, place: int, pairs: Pairs, tips: Ends) -> tuple[str, 
         (facts.handle_edge_mm[place] < EDGE_MM, "handle near the edge of the volume"),
         (pairs.tip_heatmap[pair] < LOW_HEATMAP, "tip barely detected"),
         (pairs.handle_heatmap[pair] < LOW_HEATMAP, "handle barely detected"),
-        (tips.slice_count[pairs.tip[pair]] == 1, "tip seen on one slice only"),
+        (
+            not pairs.placed[pair] and tips.slice_count[pairs.tip[pair]] == 1,
+            "tip seen on one slice only",
+        ),
     )
     reasons = tuple(words for applies, words in candidates if applies)
     return reasons or ("the picture fits this needle poorly",)

@@ -9,7 +9,8 @@ import numpy as np
 from needle_backend.core.errors import InputError
 from needle_backend.core.needles import NeedleCount
 from needle_backend.ct.ends import Ends
-from needle_backend.ct.score import PUBLISHED, Pairs
+from needle_backend.ct.pairs import Pairs
+from needle_backend.ct.score import PUBLISHED
 from needle_backend.ct.solvers import SOLVERS, Problem, Solution, hungarian, take_in_order
 
 ACCEPTED = -2.0
@@ -30,7 +31,7 @@ class Matching:
     surplus
         Pairs that would also be needles, but are more than the count given; best score first.
     unmatched_tips, unmatched_handles
-        Indices of ends that neither chosen nor surplus pairs use.
+        Indices of detected ends that neither chosen nor surplus pairs use or were placed from.
     count
         How many needles there are, and whether that was given or estimated.
     solver
@@ -78,7 +79,7 @@ def match(
     return Matching(
         chosen=chosen,
         surplus=surplus,
-        unmatched_tips=np.setdiff1d(np.arange(len(tips)), pairs.tip[used]),
+        unmatched_tips=np.setdiff1d(np.arange(len(tips)), pairs.seen_as[used]),
         unmatched_handles=np.setdiff1d(np.arange(len(handles)), pairs.handle[used]),
         count=NeedleCount(count or len(chosen), estimated=count is None),
         solver=solver,

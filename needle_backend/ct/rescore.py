@@ -6,7 +6,8 @@ import numpy as np
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.volume import Volume
-from needle_backend.ct.score import MODEL, Pairs, log_odds, pair_features
+from needle_backend.ct.pairs import Pairs
+from needle_backend.ct.score import FIRST_LOOK, first_look_features, log_odds
 from needle_backend.ct.shaft import shaft_evidence
 
 SHORTEST_MM = 20.0
@@ -44,6 +45,7 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
     pairs = Pairs(
         tip=index,
         handle=index,
+        seen_as=index,
         tips_lps=tips,
         handles_lps=handles,
         moved_mm=nothing,
@@ -57,7 +59,8 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
         handle_heatmap=nothing + 1.0,
         shaft=shaft_evidence(tips, handles, tophat, volume),
     )
-    return log_odds(pair_features(pairs), MODEL)
+    features = {**first_look_features(pairs), "length_support": nothing}
+    return log_odds(features, FIRST_LOOK)
 
 
 def require_needle_length(lines_lps: np.ndarray) -> np.ndarray:

@@ -1,23 +1,27 @@
 """Score which tip belongs to which handle: every feasible pair of a case at once.
 
-A score is the log-odds that a pair is a needle: what the shaft looks like (:mod:`.shaft`), how well
-the pair's direction fits the directions seen at both ends, and whether its length is one that the
-case's confident pairs share. Zero means as likely as not.
+A score is the log-odds that a pair is a needle: what the shaft looks like, how well the pair's
+direction fits the directions seen at both ends, and whether its length is one that the case's
+confident pairs share. Zero means as likely as not. A first look judges by named features
+(:mod:`.shaft`); it tells where tips may have been missed (:mod:`.hypotheses`) and which pairs are
+worth the second look, a network's (:mod:`.pair_network`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from needle_backend.core.geometry import polar_angle_deg, unit_vectors, wrap_deg
+from needle_backend.core.geometry import polar_angle_deg, wrap_deg
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
+from needle_backend.ct.hypotheses import placed_pairs
 from needle_backend.ct.lengths import length_support, shared_lengths
-from needle_backend.ct.shaft import ShaftEvidence, glance, shaft_evidence
+from needle_backend.ct.pairs import Pairs
+from needle_backend.ct.shaft import glance, shaft_evidence
 
 TURN_DEG = 30.0
 """Largest angle between a pair's direction and the one seen at either end. The paper allows 20, but
@@ -32,7 +36,7 @@ PUBLISHED = "greedy-published"
 """The solver that uses the published score."""
 PUBLISHED_SAMPLES = 64
 
-MODEL = {
+FIRST_LOOK = {
     "intercept": -6.09,
     "seen": 3.38,
     "astray": -2.0,
@@ -46,81 +50,27 @@ MODEL = {
     "tip_heatmap": 2.03,
     "handle_heatmap": 2.91,
     "length_support": 0.88,
-    "moved": -2.0,
+    "placed": -2.0,
     "moved_mm": -0.05,
 }
-"""Log-odds a unit of each feature of :func:`pair_features`, fitted on simulated cases with
-:func:`needle_backend.ct.training.calibrate.fit_score`; those of moved tips were tried out."""
+"""Log-odds a unit of each of :func:`first_look_features`, fitted on simulated cases with
+:func:`needle_backend.ct.training.calibrate.fit_first_look`; those of placed tips were tried out."""
+WORTH_A_SECOND_LOOK = -6.0
+"""Log-odds of the first look below which a pair is dropped."""
+SECOND_LOOK = {
+    "intercept": -1.3,
+    "network": 0.86,
+    "length_support": 0.74,
+    "tip_detected": 2.0,
+    "handle_detected": 2.0,
+    "placed": -1.0,
+}
+"""Log-odds a unit of each of :func:`second_look_features`. Those of detections and placed tips say
+what a whole set of needles gains when it explains an end that was surely detected; they were chosen
+by the needles found on simulated cases, not by the pairs."""
 
 LEAST_WITNESS = 0.05
 """Probability from which a pair has a say about lengths; many unsure ones still make a peak."""
-LEAST_MOVE_MM, LARGEST_MOVE_MM = 3.0, 25.0
-"""How far a tip may be moved along its needle to a length that the case shares."""
-MOVABLE, SETTLED = -3.0, 1.0
-"""It is tried with pairs this likely, lengths aside; not for a handle that has a pair so likely."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Feasible pairs of a case, n of them, arrays side by side.
-
-    Attributes
-    ----------
-    tip, handle
-        Indices of the two ends.
-    tips_lps, handles_lps
-        Where they are, (n, 3) LPS mm.
-    moved_mm
-        How far the tip was moved along the needle from where it was detected, to a length that the
-        case's confident pairs share; mostly 0.
-    score
-        Log-odds that the pair is a needle.
-    published_score
-        The paper's score, for its own solver only (else 0): mean over standard deviation of the
-        top-hat along the line, less 0.1 a slice of height difference and 0.01 a mm of length.
-    length_mm
-        Distance of the two ends.
-    length_support
-        Log-odds for this length from the case's other confident pairs; 0 where they say nothing.
-    tip_turn_deg, handle_turn_deg
-        Angle between the pair's direction and the one seen at the end.
-    tip_heatmap, handle_heatmap
-        How surely each end was detected, 0..1.
-    shaft
-        What the picture shows between the ends.
-    """
-
-    tip: np.ndarray
-    handle: np.ndarray
-    tips_lps: np.ndarray
-    handles_lps: np.ndarray
-    moved_mm: np.ndarray
-    score: np.ndarray
-    published_score: np.ndarray
-    length_mm: np.ndarray
-    length_support: np.ndarray
-    tip_turn_deg: np.ndarray
-    handle_turn_deg: np.ndarray
-    tip_heatmap: np.ndarray
-    handle_heatmap: np.ndarray
-    shaft: ShaftEvidence
-
-    def __len__(self) -> int:
-        return len(self.tip)
-
-    def take(self, selection: np.ndarray) -> Pairs:
-        """Return the selected pairs (indices or a boolean mask)."""
-        taken = {name: values[selection] for name, values in vars(self).items() if name != "shaft"}
-        return Pairs(shaft=self.shaft.take(selection), **taken)
-
-    def joined(self, other: Pairs) -> Pairs:
-        """Return these pairs and then the others."""
-        both = {
-            name: np.concatenate((values, vars(other)[name]))
-            for name, values in vars(self).items()
-            if name != "shaft"
-        }
-        return Pairs(shaft=self.shaft.joined(other.shaft), **both)
 
 
 def score_pairs(
@@ -150,8 +100,33 @@ def score_pairs(
     detected = score_detected(tips, handles, tophat, volume, options, device)
     if options.solver == PUBLISHED:
         return detected
-    moved = _with_moved_tips(detected, tophat, volume, device)
-    return _best_of_each_pair(with_scores(detected.joined(moved), options))
+    pairs = candidate_pairs(detected, tips, handles, tophat, volume, options, device)
+    return _with_second_look(pairs, tophat, volume, options, device)
+
+
+def candidate_pairs(
+    detected: Pairs,
+    tips: Ends,
+    handles: Ends,
+    tophat: np.ndarray,
+    volume: Volume,
+    options: LocateOptions,
+    device: str = "cpu",
+) -> Pairs:
+    """Return the pairs worth a second look: detected ones and those with placed tips."""
+    witness, weight = _witnesses(detected, detected.score)
+    placed = placed_pairs(
+        detected,
+        handles,
+        detected.score - FIRST_LOOK["length_support"] * detected.length_support,
+        shared_lengths(detected.length_mm[witness], weight),
+        len(tips),
+        tophat,
+        volume,
+        device,
+    )
+    pairs = _with_first_look(detected.joined(_visible(placed)), options)
+    return pairs.take(pairs.score > WORTH_A_SECOND_LOOK)
 
 
 def score_detected(
@@ -162,7 +137,7 @@ def score_detected(
     options: LocateOptions,
     device: str = "cpu",
 ) -> Pairs:
-    """Score pairs as :func:`score_pairs` does, with every tip where it was detected."""
+    """Give pairs of detected ends their first look."""
     tip, handle, length_mm, tip_turn_deg, handle_turn_deg = _feasible(tips, handles, options)
     tips_lps, handles_lps = tips.points_lps[tip], handles.points_lps[handle]
     promise = glance(tips_lps, handles_lps, tophat, volume)
@@ -175,6 +150,7 @@ def score_detected(
     unscored = Pairs(
         tip=tip[kept],
         handle=handle[kept],
+        seen_as=tip[kept],
         tips_lps=tips_lps[kept],
         handles_lps=handles_lps[kept],
         moved_mm=np.zeros(kept.sum()),
@@ -188,41 +164,74 @@ def score_detected(
         handle_heatmap=handles.score[handle[kept]],
         shaft=shaft_evidence(tips_lps[kept], handles_lps[kept], tophat, volume, device),
     )
-    return with_scores(_visible(unscored), options)
+    return _with_first_look(_visible(unscored), options)
 
 
-def pair_features(pairs: Pairs) -> dict[str, np.ndarray]:
-    """Return what a pair's log-odds are linear in, by the names in :data:`MODEL`."""
+def first_look_features(pairs: Pairs) -> dict[str, np.ndarray]:
+    """Return what the first look is linear in, lengths aside, named as in :data:`FIRST_LOOK`."""
     shaft = pairs.shaft
     return {
         "seen": shaft.seen,
         "astray": shaft.astray,
         "wander_mm": shaft.wander_mm,
-        "tip_shift_mm": shaft.tip_shift_mm,
-        "handle_shift_mm": shaft.handle_shift_mm,
+        "tip_shift_mm": np.abs(shaft.tip_shift_mm),
+        "handle_shift_mm": np.abs(shaft.handle_shift_mm),
         "bow_mm": np.abs(shaft.bow_mm),
         "goes_on": shaft.goes_on,
         "tip_turn_deg": pairs.tip_turn_deg,
         "handle_turn_deg": pairs.handle_turn_deg,
         "tip_heatmap": pairs.tip_heatmap,
         "handle_heatmap": pairs.handle_heatmap,
-        "length_support": pairs.length_support,
-        "moved": (pairs.moved_mm > 0).astype(float),
+        "placed": pairs.placed.astype(float),
         "moved_mm": pairs.moved_mm,
     }
 
 
-def with_scores(pairs: Pairs, options: LocateOptions, model: Mapping[str, float] = MODEL) -> Pairs:
+def second_look_features(pairs: Pairs, network: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the second look is linear in, lengths aside, named as in :data:`SECOND_LOOK`.
+
+    ``network`` are the log-odds of :func:`needle_backend.ct.pair_network.second_look`.
+    """
+    return {
+        "network": network,
+        "tip_detected": np.where(pairs.placed, 0.0, pairs.tip_heatmap),
+        "handle_detected": pairs.handle_heatmap,
+        "placed": pairs.placed.astype(float),
+    }
+
+
+def with_scores(
+    pairs: Pairs,
+    features: Mapping[str, np.ndarray],
+    model: Mapping[str, float],
+    options: LocateOptions,
+) -> Pairs:
     """Return the pairs with scores, and the support of their lengths, by a model.
 
     Lengths are supported by pairs that score well, so this looks twice.
     """
+    lengths_aside = model["intercept"] + sum(model[name] * v for name, v in features.items())
     support = np.zeros(len(pairs))
     for _ in range(2):
-        score = log_odds(pair_features(replace(pairs, length_support=support)), model)
+        score = lengths_aside + model["length_support"] * support
         support = _length_support(pairs, score, options)
-    pairs = replace(pairs, length_support=support)
-    return replace(pairs, score=log_odds(pair_features(pairs), model))
+    score = lengths_aside + model["length_support"] * support
+    return replace(pairs, length_support=support, score=score)
+
+
+def _with_first_look(pairs: Pairs, options: LocateOptions) -> Pairs:
+    return with_scores(pairs, first_look_features(pairs), FIRST_LOOK, options)
+
+
+def _with_second_look(
+    pairs: Pairs, tophat: np.ndarray, volume: Volume, options: LocateOptions, device: str
+) -> Pairs:
+    if len(pairs) == 0:
+        return pairs
+    from needle_backend.ct.pair_network import second_look
+
+    features = second_look_features(pairs, second_look(pairs, tophat, volume, device))
+    return with_scores(pairs, features, SECOND_LOOK, options)
 
 
 def log_odds(features: Mapping[str, np.ndarray], model: Mapping[str, float]) -> np.ndarray:
@@ -294,44 +303,5 @@ def _witnesses(pairs: Pairs, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     np.maximum.at(best_of_tip, pairs.tip, probability)
     np.maximum.at(best_of_handle, pairs.handle, probability)
     best = probability >= np.maximum(best_of_tip[pairs.tip], best_of_handle[pairs.handle])
-    witness = np.flatnonzero(best & (probability > LEAST_WITNESS) & (pairs.moved_mm == 0))
+    witness = np.flatnonzero(best & (probability > LEAST_WITNESS) & ~pairs.placed)
     return witness, probability[witness]
-
-
-def _with_moved_tips(pairs: Pairs, tophat: np.ndarray, volume: Volume, device: str) -> Pairs:
-    """Return pairs whose shaft is good but whose length no other shares, with their tips moved.
-
-    A tip that fades, or leaves its slice, is detected millimetres up the shaft, or something else
-    on the shaft is taken for it. The line is right then, and the length tells where the tip is.
-    """
-    witness, weight = _witnesses(pairs, pairs.score)
-    shared_mm = shared_lengths(pairs.length_mm[witness], weight)
-    shift = np.abs(shared_mm - pairs.length_mm[:, None])
-    lengths_aside = pairs.score - MODEL["length_support"] * pairs.length_support
-    best_of_handle = np.full(pairs.handle.max(initial=-1) + 1, -np.inf)
-    np.maximum.at(best_of_handle, pairs.handle, pairs.score)
-    movable = (lengths_aside > MOVABLE) & (best_of_handle[pairs.handle] < SETTLED)
-    near = (shift > LEAST_MOVE_MM) & (shift <= LARGEST_MOVE_MM)
-    index, length = np.nonzero(near & movable[:, None])
-    moved = pairs.take(index)
-    along = unit_vectors(moved.tips_lps - moved.handles_lps)
-    tips_lps = moved.handles_lps + shared_mm[length, None] * along
-    moved = replace(
-        moved,
-        tips_lps=tips_lps,
-        moved_mm=shift[index, length],
-        length_mm=shared_mm[length],
-        shaft=shaft_evidence(tips_lps, moved.handles_lps, tophat, volume, device),
-    )
-    ijk = volume.lps_to_ijk(tips_lps)
-    inside = ((ijk > -0.5) & (ijk < np.array(tophat.shape[::-1]) - 0.5)).all(axis=1)
-    return _visible(moved.take(inside))
-
-
-def _best_of_each_pair(pairs: Pairs) -> Pairs:
-    """Keep the best place of the tip for each pair of ends."""
-    order = np.lexsort((-pairs.score, pairs.handle, pairs.tip))
-    tip, handle = pairs.tip[order], pairs.handle[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (tip[1:] != tip[:-1]) | (handle[1:] != handle[:-1])
-    return pairs.take(order[first])

@@ -61,7 +61,8 @@ class ShaftEvidence:
     wander_mm
         Root mean square distance of the ridge from the fitted path.
     tip_shift_mm, handle_shift_mm
-        How far across the needle the fitted path begins and ends beside the two detected ends.
+        How far across the needle the fitted path begins and ends beside the two detected ends,
+        signed.
     bow_mm
         Distance of the path's middle from the straight line, signed.
     goes_on
@@ -130,8 +131,8 @@ def _evidence(
         seen=(on_path > SEEN_HU).mean(axis=1),
         astray=((brightest > BESIDE_HU) & (middle < BESIDE_SHARE * brightest)).mean(axis=1),
         wander_mm=wander,
-        tip_shift_mm=np.abs(shifts[:, 0]),
-        handle_shift_mm=np.abs(shifts[:, 2]),
+        tip_shift_mm=shifts[:, 0],
+        handle_shift_mm=shifts[:, 2],
         bow_mm=shifts[:, 1],
         goes_on=_goes_on(tips_lps, handles_lps, tophat, volume),
     )

@@ -8,16 +8,16 @@ import pytest
 from needle_backend.bench.synthetic import Settings, make_case
 from needle_backend.core.needles import LocateOptions
 from needle_backend.ct.doubts import MODEL as CONFIDENCE_MODEL
-from needle_backend.ct.score import MODEL as SCORE_MODEL
+from needle_backend.ct.score import FIRST_LOOK
 from needle_backend.ct.training.calibrate import (
     CONFIDENCE_SIGNS,
+    FIRST_LOOK_SIGNS,
     MOVED,
-    SCORE_SIGNS,
     CalibrationCase,
     calibration_case,
     confidence_examples,
     fit_doubts,
-    fit_score,
+    fit_first_look,
 )
 
 OPTIONS = LocateOptions()
@@ -30,9 +30,9 @@ def cases() -> list[CalibrationCase]:
 
 
 def test_the_fitted_score_has_the_coefficients_the_product_uses(cases):
-    model = fit_score(cases, OPTIONS)
-    assert set(model) == set(SCORE_MODEL)
-    for name, sign in SCORE_SIGNS.items():
+    model = fit_first_look(cases, OPTIONS)
+    assert set(model) == set(FIRST_LOOK)
+    for name, sign in FIRST_LOOK_SIGNS.items():
         assert sign * model[name] >= 0
 
 
@@ -50,8 +50,8 @@ def test_most_chosen_needles_are_right_and_all_are_judged(cases):
 
 
 def test_the_shipped_coefficients_have_the_signs_that_make_sense():
-    score_signs = SCORE_SIGNS | dict.fromkeys(MOVED, -1)
-    for model, signs in ((SCORE_MODEL, score_signs), (CONFIDENCE_MODEL, CONFIDENCE_SIGNS)):
+    score_signs = FIRST_LOOK_SIGNS | dict.fromkeys(MOVED, -1)
+    for model, signs in ((FIRST_LOOK, score_signs), (CONFIDENCE_MODEL, CONFIDENCE_SIGNS)):
         assert set(model) == {"intercept", *signs}
         assert all(sign * model[name] >= 0 for name, sign in signs.items())
         assert np.isfinite(list(model.values())).all()

@@ -1,8 +1,9 @@
 """Fit the two logistic models of matching: a pair's score, and a needle's confidence.
 
-Both stand as named coefficients beside the code that uses them (``needle_backend.ct.score.MODEL``
-and ``needle_backend.ct.doubts.MODEL``). What a network detects well and badly changes with its
-training, and so do the right coefficients: this fits them again, on cases with known needles.
+Both stand as named coefficients beside the code that uses them
+(``needle_backend.ct.score.FIRST_LOOK`` and ``needle_backend.ct.doubts.MODEL``). What a network
+detects well and badly changes with its training, and so do the right coefficients: this fits them
+again, on cases with known needles.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from needle_backend.ct.doubts import needle_features
 from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import match
+from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.score import (
-    MODEL,
-    Pairs,
-    pair_features,
+    FIRST_LOOK,
+    first_look_features,
     score_detected,
     score_pairs,
     with_scores,
@@ -33,7 +34,7 @@ WEIGHT_DECAY = 1e-3
 GATE_MM = 5.0
 ROUNDS = 3
 """Lengths are supported by well-scored pairs, so fitting and scoring take turns."""
-SCORE_SIGNS = {
+FIRST_LOOK_SIGNS = {
     "seen": 1,
     "astray": -1,
     "wander_mm": -1,
@@ -47,9 +48,16 @@ SCORE_SIGNS = {
     "handle_heatmap": 1,
     "length_support": 1,
 }
-MOVED = ("moved", "moved_mm")
+MOVED = ("placed", "moved_mm")
 """Coefficients that are kept: tips are moved by the model that is being fitted."""
-CONFIDENCE_SIGNS = {"score": 1, "margin": 1, "length_off_mm": -1, "heatmap": 1, "moved_mm": -1}
+CONFIDENCE_SIGNS = {
+    "score": 1,
+    "margin": 1,
+    "length_off_mm": -1,
+    "heatmap": 1,
+    "placed": -1,
+    "moved_mm": -1,
+}
 
 
 @dataclass(frozen=True)
@@ -80,16 +88,19 @@ def calibration_case(
     return CalibrationCase(volume, tips, handles, detected, pairs, true_tips, true_handles)
 
 
-def fit_score(cases: Sequence[CalibrationCase], options: LocateOptions) -> dict[str, float]:
-    """Fit the model of pair scores: a pair is right when both ends are a needle's."""
+def fit_first_look(cases: Sequence[CalibrationCase], options: LocateOptions) -> dict[str, float]:
+    """Fit the first look: a pair is right when both ends are a needle's."""
     correct = np.concatenate([_inside_gate(case, case.detected) for case in cases])
     scored = [case.detected for case in cases]
     for _ in range(ROUNDS):
-        features = _joined([pair_features(pairs) for pairs in scored])
-        fitted = {name: features[name] for name in SCORE_SIGNS}
-        model = fit_confidence(fitted, correct, SCORE_SIGNS)
-        model |= {name: MODEL[name] for name in MOVED}
-        scored = [with_scores(pairs, options, model) for pairs in scored]
+        features = [
+            {**first_look_features(pairs), "length_support": pairs.length_support}
+            for pairs in scored
+        ]
+        fitted = {name: values for name, values in _joined(features).items() if name not in MOVED}
+        model = fit_confidence(fitted, correct, FIRST_LOOK_SIGNS)
+        model |= {name: FIRST_LOOK[name] for name in MOVED}
+        scored = [with_scores(p, first_look_features(p), model, options) for p in scored]
     return model
 
 

@@ -71,10 +71,14 @@ def _cached(folder: Path, cache: Path) -> Case:
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How crops are drawn and what their targets look like."""
+    """How crops are drawn and what their targets look like.
+
+    ``label_centred_share`` of the crops lie near a label, ``tip_share`` of those near a tip.
+    """
 
     size_px: int = 256
     label_centred_share: float = 0.8
+    tip_share: float = 0.5
     scale: tuple[float, float] = (0.6, 1.3)
     turn_deg: float = 20.0
     tip_radius_mm: float = 4.0
@@ -124,7 +128,9 @@ class CropDataset:
         """Choose a slice and the crop's centre in it, mostly near a label."""
         slices, rows, columns = case.array().shape
         if case.labels and rng.random() < self._crops.label_centred_share:
-            label = case.labels[int(rng.integers(len(case.labels)))]
+            wanted = "tip" if rng.random() < self._crops.tip_share else "handle"
+            labels = [label for label in case.labels if label.kind == wanted] or case.labels
+            label = labels[int(rng.integers(len(labels)))]
             jitter = rng.uniform(-0.35, 0.35, 2) * self._crops.size_px
             return label.slice, np.array([label.column, label.row]) + jitter
         return int(rng.integers(slices)), rng.uniform(0.2, 0.8, 2) * (columns, rows)

@@ -1,0 +1,115 @@
+"""Train the network of the second look on pairs that detections of known cases leave over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from needle_backend.core.needles import LocateOptions, Needle
+from needle_backend.core.volume import Volume
+from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
+from needle_backend.ct.fuse import fuse_over_slices
+from needle_backend.ct.pair_network import PairNetwork, PairNetworkSettings, pair_facts
+from needle_backend.ct.pairs import Pairs
+from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.score import candidate_pairs, score_detected
+from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips
+
+GATE_MM = 5.0
+CONTRAST = (0.75, 1.3)
+"""Strips are made brighter or darker by such factors, as other metal and blur would."""
+NOISE = 0.08
+FACT_NOISE = np.array([0.05, 0.05, 0.05, 0.1, 0.1, 0.05, 0.02, 0, 0, 0, 0, *([0.03] * 7)])
+
+
+@dataclass(frozen=True)
+class PairExamples:
+    """Examples of pairs: strips (n, channels, places), facts (n, facts), right or wrong (n,)."""
+
+    strips: np.ndarray
+    facts: np.ndarray
+    right: np.ndarray
+
+
+@dataclass(frozen=True)
+class PairSchedule:
+    """Optimisation."""
+
+    epochs: int = 14
+    batch: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    seed: int = 1
+
+
+def pair_examples(volume: Volume, seen: SliceEnds, truth: Sequence[Needle]) -> PairExamples:
+    """Return the candidate pairs of one case with known needles."""
+    tophat = white_top_hat(volume.array)
+    ends = tuple(fuse_over_slices(seen, kind, volume) for kind in (TIP, HANDLE))
+    where = (tophat, volume, LocateOptions())
+    pairs = candidate_pairs(score_detected(*ends, *where), *ends, *where)
+    strips = sample_strips(pairs.tips_lps, pairs.handles_lps, tophat, volume)
+    right = inside_gate(pairs, truth).any(axis=1)
+    return PairExamples(strips.astype(np.float16), pair_facts(pairs, volume), right)
+
+
+def inside_gate(pairs: Pairs, truth: Sequence[Needle]) -> np.ndarray:
+    """Return which pairs have both ends within the gate of which needle's, (pairs, needles)."""
+    tips = np.array([needle.tip_lps for needle in truth], float).reshape(-1, 3)
+    handles = np.array([needle.handle_lps for needle in truth], float).reshape(-1, 3)
+    near = np.linalg.norm(pairs.tips_lps[:, None] - tips, axis=-1) <= GATE_MM
+    return near & (np.linalg.norm(pairs.handles_lps[:, None] - handles, axis=-1) <= GATE_MM)
+
+
+def train_pair_network(
+    examples: Sequence[PairExamples],
+    schedule: PairSchedule,
+    settings: PairNetworkSettings | None = None,
+) -> Iterator[tuple[PairNetwork, float]]:
+    """Train, and yield the network with its mean loss after every epoch."""
+    torch.manual_seed(schedule.seed)
+    strips = torch.from_numpy(np.concatenate([part.strips for part in examples]))
+    facts = torch.from_numpy(np.concatenate([part.facts for part in examples]))
+    right = torch.from_numpy(np.concatenate([part.right for part in examples])).float()
+    network = PairNetwork(settings or PairNetworkSettings())
+    optimizer = torch.optim.AdamW(
+        network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
+    )
+    batches = max(1, len(right) // schedule.batch)
+    rates = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=schedule.epochs * batches, pct_start=0.1
+    )
+    for _ in range(schedule.epochs):
+        network.train()
+        total = 0.0
+        for index in torch.randperm(len(right))[: batches * schedule.batch].split(schedule.batch):
+            varied = _varied(strips[index].float(), facts[index])
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                network(*varied), right[index]
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            rates.step()
+            total += float(loss.detach())
+        yield network.eval(), total / batches
+
+
+def _varied(strips: torch.Tensor, facts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mirror strips across and through the slices, change their contrast, add noise."""
+    count, _, places = strips.shape
+    bright = strips[:, :BRIGHTNESS].reshape(count, len(SLICES), len(ACROSS_MM), places)
+    between = strips[:, BRIGHTNESS].clone()
+    mirrored, turned = torch.rand(count) < 0.5, torch.rand(count) < 0.5
+    bright[mirrored] = bright[mirrored].flip(2)
+    bright[turned] = bright[turned].flip(1)
+    between[turned] = -between[turned]
+    bright = bright * torch.empty(count, 1, 1, 1).uniform_(*CONTRAST)
+    bright = bright + torch.randn_like(bright) * torch.empty(count, 1, 1, 1).uniform_(0, NOISE)
+    bright = bright.clamp(min=0).reshape(count, BRIGHTNESS, places)
+    where = torch.stack((between, strips[:, BRIGHTNESS + 1]), dim=1)
+    facts = facts + torch.randn_like(facts) * torch.from_numpy(FACT_NOISE).float()
+    return torch.cat((bright, where), dim=1), facts
