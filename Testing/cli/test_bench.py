@@ -4,6 +4,7 @@ import json
 
 import pytest
 from ct.untrained import write_untrained_weights
+from us.planted import write_untrained_weights as write_untrained_tip_weights
 
 
 @pytest.fixture
@@ -47,6 +48,16 @@ def test_a_ct_is_measured_from_file_to_markups_beside_a_plain_network(bench, ct_
     assert report["scaling"]["sizes"] == [2, 4]
 
 
+def test_a_frames_way_to_its_box_is_measured_beside_the_network_alone(bench, tmp_path):
+    report = bench("us", "--weights", write_untrained_tip_weights(tmp_path))
+    parts = {"letterbox", "frame_to_box_float32", "network_float32", "plain_network"}
+    assert parts <= report["median_ms"].keys()
+    assert report["median_ms"].keys() == report["p99_ms"].keys()
+    assert report["sizes"] == {"rows": 480, "columns": 640, "input_px": 64}
+    assert report["frames_a_second"]["float32"] > 0
+    assert report["ratios"]["plain_network_to_network"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -55,6 +66,7 @@ def test_a_ct_is_measured_from_file_to_markups_beside_a_plain_network(bench, ct_
         (("matching", "--plot", "x.txt"), "must end in .png"),
         (("tophat", "--ct", "no-such-file.nrrd"), "does not exist"),
         (("tophat", "--device", "tpu"), "no device"),
+        (("us", "--weights", "no-such-weights"), "No weights at"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(needles, arguments, sentence):

@@ -102,6 +102,24 @@ def tophat(
     _finish(bench_tophat(volume, repeats, chosen), None, "", "")
 
 
+@app.command()
+def us(
+    weights: Annotated[
+        str | None, typer.Option(help="Weights by name or file; see needles info.")
+    ] = None,
+    device: _Device = "auto",
+    repeats: _Repeats = 200,
+) -> None:
+    """From an ultrasound frame to the tip's box, one frame at a time: median and 99th percentile.
+
+    In float32 and bf16, the network alone, and beside it the plain network.
+    """
+    chosen = _device(device)
+    from needle_backend.bench.us import bench_us
+
+    _finish(bench_us(weights, chosen, repeats), None, "", "")
+
+
 def _sizes(text: str | None, plot: Path | None, usual: tuple[int, ...]) -> tuple[int, ...]:
     """Read the sizes, and refuse a place for the picture that would fail after the work."""
     if plot is not None:

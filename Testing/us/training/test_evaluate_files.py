@@ -114,6 +114,15 @@ def test_a_table_of_other_frames_is_refused(truth, tmp_path):
         evaluate_path(truth / "sequence_000", table)
 
 
+def test_a_box_may_reach_beyond_the_picture_while_its_tip_is_inside(tmp_path):
+    at_the_edge = {"visible": True, "tip": [10, 90], "box": [-10.0, 80.0, 40.0, 20.0]}
+    write_truth(tmp_path / "truth" / "sequence_000", [at_the_edge])
+    write_found(tmp_path / "found" / "sequence_000.csv", [(10.0, 90.0)])
+    report = evaluate_path(tmp_path / "truth", tmp_path / "found")
+    assert report["rmse_px"] == pytest.approx(0.0)
+    assert report["ap_01_05"] == pytest.approx(1.0)
+
+
 def test_one_table_for_several_sequences_is_refused(truth, tmp_path):
     table = write_found(tmp_path / "tips.csv", [None] * 3)
     with pytest.raises(InputError, match="several sequences"):

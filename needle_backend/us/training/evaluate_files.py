@@ -133,7 +133,18 @@ def _true_boxes(
         raise InputError(f'{place} does not say whether the tip is "visible".')
     if not visible:
         return []
-    return [checked_box(frame.get("box"), columns, rows, place)]
+    box = frame.get("box")
+    return [box if _has_tip_inside(box, columns, rows) else checked_box(box, columns, rows, place)]
+
+
+def _has_tip_inside(box: Any, columns: int, rows: int) -> bool:
+    """Tell whether a box is four numbers about a tip in the picture; it may reach beyond that."""
+    try:
+        x0, y0, width, height = (float(value) for value in box)
+    except (TypeError, ValueError):
+        return False
+    in_picture = 0 <= x0 + width / 2 < columns and 0 <= y0 + height / 2 < rows
+    return in_picture and 0 < width < columns and 0 < height < rows
 
 
 def _read_set_truth(folder: Path) -> list[TrueFrame]:
