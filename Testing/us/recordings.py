@@ -11,8 +11,8 @@ ROWS, COLUMNS = 48, 64
 
 def grey_frames(count, rows=ROWS, columns=COLUMNS, dtype=np.uint8, top=255):
     """Smooth grey frames (they survive video compression), each brighter than the one before."""
-    ramp = np.linspace(0, 0.5, columns)[None, :] + np.linspace(0, 0.2, rows)[:, None]
-    steps = 0.3 * np.arange(count)[:, None, None] / max(count - 1, 1)
+    ramp = np.linspace(0.1, 0.6, columns)[None, :] + np.linspace(0, 0.2, rows)[:, None]
+    steps = 0.2 * np.arange(count)[:, None, None] / max(count - 1, 1)
     return ((ramp[None] + steps) * top).astype(dtype)
 
 

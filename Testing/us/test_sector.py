@@ -29,8 +29,12 @@ def screen(mask, background=0):
     for line in range(5):
         cv2.putText(image, f"FR {line}3 Hz", (5, 120 + 22 * line), 0, 0.5, 200, 1)
         cv2.putText(image, str(line), (500, 80 + 60 * line), 0, 0.5, 200, 1)
-    image[400:450, 600:615] = np.linspace(255, 0, 50, dtype=np.uint8)[:, None]
+    image[340:390, 600:615] = np.linspace(255, 0, 50, dtype=np.uint8)[:, None]
     cv2.putText(image, "2026-01-01 Anon", (200, 30), 0, 0.6, 220, 1)
+    image[415:] = 60
+    cv2.putText(
+        image, "MENU  DEPTH 4 cm  GAIN 40  FREQ 10 MHz  FREEZE  PRINT", (4, 438), 0, 0.65, 220, 2
+    )
     return image
 
 
@@ -44,7 +48,7 @@ def fan(rows=460, columns=640):
     y, x = np.mgrid[:rows, :columns]
     radius = np.hypot(x - 320, y + 40)
     angle = np.degrees(np.arctan2(x - 320, y + 40))
-    return (radius > 90) & (radius < 440) & (np.abs(angle) < 33)
+    return (radius > 90) & (radius < 400) & (np.abs(angle) < 33)
 
 
 def overlap(a, b):
@@ -124,7 +128,7 @@ def test_a_region_of_a_few_pixels_is_refused(tmp_path):
 
 def test_colours_inside_the_region_are_warned_of_and_those_outside_are_not(tmp_path):
     image = cv2.cvtColor(screen(rectangle()), cv2.COLOR_GRAY2BGR)
-    cv2.circle(image, (60, 420), 15, (0, 200, 255), -1)
+    cv2.circle(image, (60, 380), 15, (0, 200, 255), -1)
     write_images(tmp_path / "menu", image[None])
     cv2.line(image, (200, 100), (400, 300), (0, 255, 255), 2)
     write_images(tmp_path / "measured", image[None])

@@ -14,6 +14,7 @@ from needle_backend.cli import bench, crossval, dataset, evaluate, generate, sim
 from needle_backend.cli.export import export
 from needle_backend.cli.info import info
 from needle_backend.cli.locate import locate
+from needle_backend.cli.track import track
 from needle_backend.core.errors import BackendError, Cancelled, InputError
 
 OK, FAILURE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -24,12 +25,13 @@ _UsageError = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="needles",
-    help="Find brachytherapy needles in CT.",
+    help="Find brachytherapy needles in CT, and needle tips in ultrasound.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(locate)
+app.command()(track)
 app.command()(export)
 app.add_typer(evaluate.app, name="evaluate", help="Compare predictions with the truth.")
 app.add_typer(simulate.app, name="simulate", help="Make images with known needles.")
@@ -56,7 +58,7 @@ def _needles(
         ),
     ] = False,
 ) -> None:
-    """Find brachytherapy needles in CT."""
+    """Find brachytherapy needles in CT, and needle tips in ultrasound."""
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ _DARK_SCREEN = 16
 _WINDOW = 0.03
 _DENSE = 0.6
 _LEAST_PART = 0.02
-_LEAST_OVERLAP = 0.7
+_LEAST_OVERLAP = 0.9
 
 
 @dataclass(frozen=True)
@@ -168,9 +168,8 @@ def _parts(alive: np.ndarray) -> np.ndarray:
     largest = int(area.argmax())
     shared = np.minimum(left + width, left[largest] + width[largest])
     shared -= np.maximum(left, left[largest])
-    kept = (area >= _LEAST_PART * area[largest]) & (
-        shared >= _LEAST_OVERLAP * np.minimum(width, width[largest])
-    )
+    # Wider ones are the scanner's bars of text above and below the image.
+    kept = (area >= _LEAST_PART * area[largest]) & (shared >= _LEAST_OVERLAP * width)
     return np.isin(labels, np.flatnonzero(kept) + 1).astype(np.uint8)
 
 

@@ -1,0 +1,166 @@
+"""`needles track`: find the needle's tip in every frame of an ultrasound recording."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from needle_backend.cli.outputs import check_outputs
+from needle_backend.cli.regions import parse_region
+from needle_backend.cli.terminal import progress_bar, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from needle_backend.us.detect import TipDetector
+    from needle_backend.us.frames import Frame, FrameSource
+    from needle_backend.us.sector import Sector
+    from needle_backend.us.tips import FrameAnswer
+
+
+class Model(StrEnum):
+    """Which network looks for the tip."""
+
+    yolot = "yolot"
+
+
+def track(
+    input: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="A video, a folder of images, an .mha or .nrrd sequence, or DICOM.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Write a table, one row a frame (.csv).")],
+    overlay: Annotated[
+        Path | None, typer.Option(help="Write a video with the tip drawn into it (.mp4).")
+    ] = None,
+    activation: Annotated[
+        Path | None,
+        typer.Option(help="Write where the network looks in the frame it is surest of (.png)."),
+    ] = None,
+    model: Annotated[
+        Model, typer.Option(help="yolot looks at each frame by itself.")
+    ] = Model.yolot,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least confidence of a tip; that of the weights' card."),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1000, help="Frames a second, where the input does not tell."),
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="X0,Y0,X1,Y1", help="The imaging region; found when not given."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    weights: Annotated[
+        str | None, typer.Option(help="Weights by name or file; see needles info.")
+    ] = None,
+) -> None:
+    """Find the needle's tip in every frame of an ultrasound recording."""
+    from needle_backend.us.frames import open_frames
+    from needle_backend.us.sector import sector_of
+    from needle_backend.us.track_table import write_tips
+
+    check_outputs([input], [(output, ".csv"), (overlay, ".mp4"), (activation, ".png")])
+    region = parse_region(crop)
+    source = open_frames(input, fps)
+    sector = sector_of(source, region)
+    detector = make_detector(weights, device, threshold)
+    warn([*_doubts(source, sector), *detector.warnings])
+    start = time.perf_counter()
+    with ExitStack() as outputs:
+        answers, surest = _look(source, sector, detector, overlay, outputs)
+        if activation is not None:
+            _write_activation(activation, detector, sector, surest)
+        write_tips(output, answers)
+    _tell(answers, source.name, detector, time.perf_counter() - start)
+    for path in (output, overlay, activation):
+        if path is not None:
+            typer.echo(f"Written: {path}")
+
+
+def make_detector(weights: str | None, device: str, threshold: float | None) -> TipDetector:
+    """Return what finds the tip in a frame; tests put a stand-in here."""
+    from needle_backend.us.detect import TipDetector
+
+    return TipDetector(weights, device, threshold)
+
+
+def _doubts(source: FrameSource, sector: Sector) -> list[str]:
+    """Return what the user should know of a recording before relying on its table."""
+    from needle_backend.us.frames import ASSUMED_FPS
+    from needle_backend.us.sector import colour_warning
+
+    doubts = [colour_warning(source, sector)]
+    if source.fps is None and source.count != 1:
+        doubts.append(
+            f"{source.name} does not tell its frames a second, so times are those of "
+            f"{ASSUMED_FPS:g}; give --fps."
+        )
+    return [doubt for doubt in doubts if doubt is not None]
+
+
+def _look(
+    source: FrameSource,
+    sector: Sector,
+    detector: TipDetector,
+    overlay: Path | None,
+    outputs: ExitStack,
+) -> tuple[list[FrameAnswer], Frame]:
+    """Look at every frame, drawing as it goes; return the answers and the surest answer's frame."""
+    from needle_backend.us.frames import ASSUMED_FPS
+    from needle_backend.us.overlay import draw_answer, overlay_video
+    from needle_backend.us.recording import find_tips
+
+    draw = None
+    if overlay is not None:
+        video = overlay_video(overlay, source.size, source.fps or ASSUMED_FPS)
+        draw = outputs.enter_context(video)
+    answers: list[FrameAnswer] = []
+    surest, most_sure = None, -1.0
+    with progress_bar({"track": 1.0}) as progress:
+        for frame, answer in find_tips(source, sector, detector):
+            answers.append(answer)
+            confidence = 0.0 if answer.tip is None else answer.tip.confidence
+            if confidence > most_sure:
+                surest, most_sure = frame, confidence
+            if draw is not None:
+                draw(draw_answer(frame.image, answer, sector.rect))
+            if source.count is not None:
+                progress("track", min(1.0, len(answers) / source.count))
+    return answers, surest
+
+
+def _write_activation(path: Path, detector: TipDetector, sector: Sector, frame: Frame) -> None:
+    import cv2
+
+    from needle_backend.core.files import written_whole
+    from needle_backend.us.activation import activation_map, laid_over
+
+    image = sector.crop(frame.image)
+    picture: np.ndarray = laid_over(image, activation_map(detector, image))
+    with written_whole(path) as temporary:
+        cv2.imwrite(str(temporary), picture)
+
+
+def _tell(
+    answers: Sequence[FrameAnswer], name: str, detector: TipDetector, elapsed_s: float
+) -> None:
+    """Print in how many frames the tip was found, and how long that took."""
+    found = sum(answer.tip is not None for answer in answers)
+    frames = "1 frame" if len(answers) == 1 else f"{len(answers)} frames"
+    typer.echo(
+        f"{frames} of {name}: tip found in {found}, lost in {len(answers) - found} "
+        f"({len(answers) / elapsed_s:.0f} frames/s on {detector.device} with "
+        f"{detector.weights_name})."
+    )
