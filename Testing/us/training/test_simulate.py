@@ -18,12 +18,8 @@ from needle_backend.us.training.settings import (
     SimulationSettings,
     read_settings,
 )
-from needle_backend.us.training.simulate import (
-    VISIBLE_CONTRAST,
-    SimulatedSequence,
-    simulate_sequence,
-    tip_contrast,
-)
+from needle_backend.us.training.simulate import SimulatedSequence, simulate_sequence
+from needle_backend.us.training.truth import VISIBLE_CONTRAST, tip_contrast
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "us_clinical.toml"
 SMALL = SimulationSettings(sequence=SequenceSettings(frames=6, fps=6.0, size=(320, 240)))

@@ -16,11 +16,8 @@ from needle_backend.core.errors import InputError
 from needle_backend.core.runner import Runner, run_here
 from needle_backend.us.training.backgrounds import read_background
 from needle_backend.us.training.settings import SimulationSettings
-from needle_backend.us.training.simulate import (
-    SimulatedSequence,
-    simulate_sequence,
-    truth_row,
-)
+from needle_backend.us.training.simulate import SimulatedSequence, simulate_sequence
+from needle_backend.us.training.truth import truth_row
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from needle_backend.core.settings import draw
+from needle_backend.us.training.settings import ProbeSettings
+
 
 @dataclass(frozen=True)
 class LinearProbe:
@@ -100,6 +103,25 @@ class CurvedProbe:
 
 
 Probe = LinearProbe | CurvedProbe
+
+
+def draw_probe(settings: ProbeSettings, size: tuple[int, int], rng: np.random.Generator) -> Probe:
+    """Draw a transducer and where its sector lies in a picture of (columns, rows)."""
+    columns, rows = size
+    margin = rng.random() < settings.margin_share
+    if rng.random() >= settings.curved_share:
+        width = columns * (rng.uniform(0.55, 1) if margin else 1)
+        height = rows * (rng.uniform(0.75, 1) if margin else 1)
+        left, top = rng.uniform(0, columns - width), rng.uniform(0, 0.5 * (rows - height))
+        return LinearProbe((columns, rows), left, top, width, height, rng.uniform(1.4, 2.4))
+    half = np.radians(draw(rng, settings.field_angle_deg)) / 2
+    height = rows * rng.uniform(0.85, 1.0)
+    radius = height * rng.uniform(0.25, 0.6)
+    reach = min(1.0, 0.5 * columns / ((radius + height) * np.sin(half)))
+    radius, height = radius * reach, height * reach
+    apex = (columns / 2 + rng.normal(0, 6), 2 - radius * np.cos(half))
+    beams = round(float((radius + 0.6 * height) * 2 * half / 1.8))
+    return CurvedProbe((columns, rows), apex, radius, height, float(half), beams)
 
 
 class ScanConversion:
