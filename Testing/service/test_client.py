@@ -271,7 +271,11 @@ def test_a_process_killed_in_mid_frame_is_told_and_replaced(client, finish):
     assert job.result()["value"] == 3
 
 
-@INTERPRETERS
+@pytest.mark.parametrize(
+    "python",
+    [(sys.executable,), LAUNCHER, (*LAUNCHER, "--linger")],
+    ids=["interpreter", "launcher", "lingering launcher"],
+)
 def test_a_process_killed_while_idle_is_replaced_by_the_next_request(
     new_client, volume_that, python, eventually
 ):
@@ -280,7 +284,6 @@ def test_a_process_killed_while_idle_is_replaced_by_the_next_request(
     killed = client.worker_pid
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: not psutil.pid_exists(killed) or is_zombie(killed), "it is dead")
-    time.sleep(0.1)
     assert len(locate(client, volume_that()).needles) == 1
     assert client.worker_pid != killed
 

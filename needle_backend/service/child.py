@@ -136,6 +136,27 @@ def kill_all(process: subprocess.Popen, worker_pid: int | None) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or dead and only not yet missed by its parent.
+
+    Through a launcher that is seen late: its own copies of the pipes stay open until it ends, too.
+    Windows does not tell; there the launcher's end has to do.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    try:
+        _name, _, fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:  # no Linux
+        return False
+    return fields.split()[0] in ("Z", "X")
+
+
 def how_it_ended(status: int) -> str:
     """Return a process' exit status in words."""
     if status < 0:

@@ -28,7 +28,7 @@ from needle_backend.core.errors import BackendError, Cancelled
 from needle_backend.core.needles import LocateOptions, LocateResult, as_point
 from needle_backend.core.progress import CancelToken, Progress, no_progress
 from needle_backend.core.volume import Volume
-from needle_backend.service.child import Child
+from needle_backend.service.child import Child, has_ended
 from needle_backend.service.job import (
     FrameDropped,
     Job,
@@ -316,6 +316,8 @@ class BackendClient:
         if child is None:
             return
         child.flush()
+        # Asked before reading: what it wrote before it died is in the pipe by then.
+        is_dead = self.worker_pid is not None and has_ended(self.worker_pid)
         arrived = child.receive()
         if arrived:
             self._heard_at = time.monotonic()
@@ -328,7 +330,7 @@ class BackendClient:
             self._receive(self._unread.popleft())
         if self._child is not child:
             return
-        if arrived is None:
+        if arrived is None or (is_dead and not arrived):
             self._fail("The backend stopped unexpectedly.", patience_s=1.0)
             return
         self._send_held_frame()
@@ -359,18 +361,19 @@ class BackendClient:
             self._fail(f"The backend has version {version}; this module needs {__version__}.")
         elif type(pid) is int and pid > 1:
             self.worker_pid = pid
+            self._answered_at = time.monotonic()
 
     def _check_patience(self) -> None:
         now, patience = time.monotonic(), self._patience
-        if self.worker_pid is None and now - self._started_at > patience.start_s:
-            self._fail("The backend did not start in time.")
-            return
-        if not self._jobs:
-            return
         jobs = self._jobs.values()
         only_frames = self.server_info is not None and all(job.kind == "track" for job in jobs)
         if any(now - (job.cancelled_at or now) > patience.cancel_s for job in jobs):
             self._fail("The backend was ended because another job, now cancelled, did not stop.")
+        elif self.worker_pid is None:
+            if now - self._started_at > patience.start_s:
+                self._fail("The backend did not start in time.")
+        elif not jobs:
+            return
         elif now - self._heard_at > patience.silence_s:
             self._fail("The backend hung: it gave no sign of life.")
         elif now - self._answered_at > (patience.frame_s if only_frames else patience.job_s):

@@ -12,7 +12,7 @@ class Patience:
     Attributes
     ----------
     start_s
-        For its hello.
+        For its hello; silence and lack of progress count from then on.
     silence_s
         For any sign of life while something is asked of it; importing torch from a slow disk can
         hold up even that.
