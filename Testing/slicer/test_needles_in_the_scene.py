@@ -158,6 +158,17 @@ def test_slicer_opens_the_backends_file_as_one_line_per_needle(scene, tmp_path):
     assert known["doubts"] == list(NEEDLES[1].doubts)
 
 
+def test_slicer_opens_the_file_of_a_case_without_needles_as_an_empty_list(scene, tmp_path):
+    path = tmp_path / "needles.mrk.json"
+    write_markups(path, [])
+    messages = slicer.vtkMRMLMessageCollection()
+    assert slicer.modules.markups.logic().LoadMarkups(str(path), None, messages)
+    assert messages.GetNumberOfMessages() == 0
+    (opened,) = slicer.util.getNodesByClass("vtkMRMLMarkupsNode")
+    assert (opened.GetName(), opened.GetNumberOfControlPoints()) == ("No needles", 0)
+    assert read_markups(path) == ()
+
+
 def test_selecting_a_needle_centres_every_slice_view_on_its_tip(scene, nodes, needle_localization):
     from NeedleLocalizationLib.needle_nodes import world_ends_ras
     from NeedleLocalizationLib.slice_views import jump_to

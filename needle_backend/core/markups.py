@@ -26,12 +26,22 @@ _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/"
     "Schema/markups-schema-v1.0.3.json#"
 )
+_NO_NEEDLES = {
+    "type": "Fiducial",
+    "name": "No needles",
+    "coordinateSystem": "LPS",
+    "coordinateUnits": "mm",
+    "controlPoints": [],
+}
+"""Stands where there are no needles: a file without any markup is an error to Slicer."""
 _GOLDEN_RATIO = 0.618034
 _LEAST_LUMINANCE = 0.5
 
 
 def write_markups(path: Path, needles: Sequence[Needle], logs: Sequence[ReviewLog] = ()) -> None:
     """Write all needles into one .mrk.json, which Slicer loads as one line each.
+
+    Without needles it holds an empty list of points, whose name says so.
 
     Parameters
     ----------
@@ -46,7 +56,8 @@ def write_markups(path: Path, needles: Sequence[Needle], logs: Sequence[ReviewLo
     logs = logs or [ReviewLog()] * len(needles)
     lines = [_line(n, log, i) for i, (n, log) in enumerate(zip(needles, logs, strict=True))]
     with written_whole(path) as temporary:
-        text = json.dumps({"@schema": _SCHEMA, "markups": lines}, indent=1, ensure_ascii=False)
+        content = {"@schema": _SCHEMA, "markups": lines or [_NO_NEEDLES]}
+        text = json.dumps(content, indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
