@@ -21,10 +21,10 @@ from needle_backend.export.dicom_reference import (
     DicomReference,
     new_reference,
     reference_of_images,
-    require_dicom,
 )
 from needle_backend.export.report import Picture, Report, write_report
 from NeedleLocalizationLib.comparing import compare, others_in_world
+from NeedleLocalizationLib.installation import require_dicom_packages
 from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of, read_record
 from NeedleLocalizationLib.volume_input import VolumeInput
 
@@ -110,7 +110,7 @@ def _pictures(export: Export) -> Iterator[Picture]:
 
 
 def _write_rtstruct(path: Path, export: Export) -> tuple[str, ...]:
-    require_dicom("pydicom")
+    require_dicom_packages("pydicom")
     from needle_backend.export.rtstruct import write_rtstruct
 
     reference = reference_of(export.volume_node)
@@ -119,7 +119,7 @@ def _write_rtstruct(path: Path, export: Export) -> tuple[str, ...]:
 
 
 def _write_structured_report(path: Path, export: Export) -> tuple[str, ...]:
-    require_dicom("pydicom", "highdicom")
+    require_dicom_packages("pydicom", "highdicom")
     from needle_backend.export.structured_report import write_structured_report
 
     reference = reference_of(export.volume_node)

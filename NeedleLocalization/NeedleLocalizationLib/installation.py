@@ -1,4 +1,4 @@
-"""Asks for, and on consent installs, the Python packages that the backend needs.
+"""Asks for, and on consent installs, the Python packages that the module needs.
 
 Torch comes through Slicer's PyTorch extension, which picks the build that fits the computer; the
 rest through pip. Whether they are there is asked without importing them.
@@ -6,16 +6,20 @@ rest through pip. Whether they are there is asked without importing them.
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import slicer
+from packaging.requirements import Requirement
 from slicer.i18n import tr as _
 
 from needle_backend.core.errors import InputError
 
 TORCH = {"torch": ">=2.4", "torchvision": ">=0.19"}
 """What the PyTorch extension installs, and the versions needed."""
-REQUIREMENTS_FILE = Path(__file__).parents[1] / "Resources" / "NeedleLocalizationRequirements.txt"
+RESOURCES = Path(__file__).parents[1] / "Resources"
+REQUIREMENTS_FILE = RESOURCES / "NeedleLocalizationRequirements.txt"
+DICOM_REQUIREMENTS_FILE = RESOURCES / "NeedleLocalizationDicomRequirements.txt"
 
 
 def missing_packages() -> list[str]:
@@ -25,6 +29,16 @@ def missing_packages() -> list[str]:
     torch = [name + versions for name, versions in TORCH.items()]
     others = [str(each) for each in slicer.packaging.load_requirements(REQUIREMENTS_FILE)]
     return [each for each in (*torch, *others) if not slicer.packaging.pip_check(each)]
+
+
+def missing_dicom_packages(*names: str) -> list[str]:
+    """Return those requirements for writing DICOM, of the packages named, that are not met."""
+    import slicer.packaging
+
+    needed = slicer.packaging.load_requirements(DICOM_REQUIREMENTS_FILE)
+    return [
+        str(each) for each in needed if each.name in names and not slicer.packaging.pip_check(each)
+    ]
 
 
 def require_backend_packages() -> None:
@@ -38,38 +52,58 @@ def require_backend_packages() -> None:
     missing = missing_packages()
     if not missing:
         return
-    if not _user_agrees(missing):
-        raise InputError(
-            _("Finding needles needs Python packages that are not installed: {packages}.").format(
-                packages=", ".join(missing)
-            )
-        )
+    purpose = _("Finding needles needs Python packages that are not installed: {packages}.")
+    _ask_to_install(
+        purpose,
+        missing,
+        _(
+            "Download and install them into Slicer now? PyTorch alone takes several gigabytes, and "
+            "Slicer does not answer while packages are installed."
+        ),
+    )
     if any(each.startswith("torch") for each in missing):
         _install_torch()
-    slicer.packaging.pip_ensure(
-        slicer.packaging.load_requirements(REQUIREMENTS_FILE),
-        prompt_install=False,
-        requester="NeedleLocalization",
-    )
-    if still_missing := missing_packages():
+    _install(slicer.packaging.load_requirements(REQUIREMENTS_FILE))
+    _require_none(missing_packages())
+
+
+def require_dicom_packages(*names: str) -> None:
+    """Make sure that packages which write DICOM are there, installing them if the user agrees.
+
+    Raises
+    ------
+    InputError
+        When one is missing and was not installed.
+    """
+    missing = missing_dicom_packages(*names)
+    if not missing:
+        return
+    purpose = _("Writing this DICOM file needs Python packages that are not installed: {packages}.")
+    _ask_to_install(purpose, missing, _("Download and install them into Slicer now?"))
+    _install([Requirement(each) for each in missing])
+    _require_none(missing_dicom_packages(*names))
+
+
+def _ask_to_install(purpose: str, missing: list[str], question: str) -> None:
+    sentence = purpose.format(packages=", ".join(missing))
+    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(
+        f"{sentence}\n\n{question}", windowTitle=_("Install packages")
+    ):
+        raise InputError(sentence)
+
+
+def _install(requirements: list[Requirement]) -> None:
+    slicer.packaging.pip_ensure(requirements, prompt_install=False, requester="NeedleLocalization")
+    importlib.invalidate_caches()  # what was looked for in vain is found from now on
+
+
+def _require_none(still_missing: list[str]) -> None:
+    if still_missing:
         raise InputError(
             _("These packages could not be installed: {packages}. See the error log.").format(
                 packages=", ".join(still_missing)
             )
         )
-
-
-def _user_agrees(missing: list[str]) -> bool:
-    if slicer.app.testingEnabled():
-        return False
-    return slicer.util.confirmOkCancelDisplay(
-        _(
-            "Finding needles needs Python packages that are not installed: {packages}.\n\n"
-            "Download and install them into Slicer now? PyTorch alone takes several gigabytes, and "
-            "Slicer does not answer while packages are installed."
-        ).format(packages=", ".join(missing)),
-        windowTitle=_("Install packages"),
-    )
 
 
 def _install_torch() -> None:

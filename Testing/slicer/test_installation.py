@@ -8,11 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import qt
 import slicer
 import slicer.packaging
 from packaging.requirements import Requirement
 
 from needle_backend.core.errors import InputError
+from slicer_harness.needle_localization import IMPLANT, QuickLocalizer, result_of
 
 ROOT = Path(__file__).parents[2]
 COMES_WITH_SLICER = {"numpy", "scipy", "SimpleITK"}
@@ -108,6 +110,60 @@ def test_what_could_not_be_installed_is_named(installation, installed, user_says
     user_says(True)
     with pytest.raises(InputError, match="could not be installed: .*timm"):
         installation.require_backend_packages()
+
+
+# What writes DICOM
+
+
+@pytest.fixture
+def export_report(chosen_panel, apply, tmp_path, monkeypatch):
+    """Export the needles as a DICOM structured report; return what the panel says."""
+    apply(chosen_panel, QuickLocalizer(result_of(IMPLANT)))
+    path = tmp_path / "needles.dcm"
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *arguments: str(path))
+
+    def export():
+        chosen_panel.ui.formatComboBox.currentIndex = 4
+        chosen_panel.ui.exportButton.click()
+        return path, chosen_panel.ui.statusLabel.text
+
+    return export
+
+
+def test_dicom_is_written_once_the_user_agreed_to_install_what_writes_it(
+    export_report, installed, user_says, dialogs
+):
+    pytest.importorskip("highdicom")
+    installed.add("pydicom")
+    user_says(False)
+    path, text = export_report()
+    assert "needs Python packages that are not installed: highdicom>=0.24." in text
+    assert dialogs == [text]
+    assert not path.exists()
+    asked = user_says(True)
+    path, text = export_report()
+    assert len(asked) == 2
+    assert asked[1].endswith("Download and install them into Slicer now?")
+    assert "pydicom" not in asked[1]
+    assert text.startswith("Written: ")
+    assert path.is_file()
+    export_report()
+    assert len(asked) == 2
+
+
+def test_what_writes_dicom_and_could_not_be_installed_is_named(
+    installation, installed, user_says, monkeypatch
+):
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda wanted, **options: None)
+    user_says(True)
+    with pytest.raises(InputError, match=r"could not be installed: highdicom>=0\.24"):
+        installation.require_dicom_packages("highdicom")
+
+
+def test_slicer_installs_for_dicom_what_the_package_declares(installation):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = set(map(Requirement, project["optional-dependencies"]["dicom"]))
+    assert declared == set(slicer.packaging.load_requirements(installation.DICOM_REQUIREMENTS_FILE))
 
 
 def test_slicer_installs_what_the_package_declares(installation):
