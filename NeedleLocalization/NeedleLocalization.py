@@ -16,6 +16,7 @@ from slicer.util import VTKObservationMixin
 from NeedleLocalizationLib.advanced_panel import AdvancedPanel
 from NeedleLocalizationLib.errors import explain
 from NeedleLocalizationLib.export_panel import ExportPanel
+from NeedleLocalizationLib.following import Following
 from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
 from NeedleLocalizationLib.needle_nodes import needle_nodes_of
@@ -85,6 +86,8 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._gui_tag = self._parameters.connectGui(self.ui)
         self._advanced = AdvancedPanel(self.ui, self._parameters)
         self._review = ReviewPanel(self.ui, self.logic, self._parameters, self._panel.show_message)
+        self._following = Following(self._review.read_again)
+        self._following.watch()
         self._export = ExportPanel(self.ui, self._parameters, self._panel.show_message)
         node = self._parameters.parameterNode
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
@@ -110,6 +113,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._run.abandon()
             self._run = None
         self._review.close()
+        self._following.stop()
         self.logic.close()
         self._parameters.disconnectGui(self._gui_tag)
         self.removeObservers()
@@ -133,6 +137,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def _on_scene_start_close(self, caller: Any, event: str) -> None:
         self._review.forget()
+        self._following.stop()
 
     def _on_scene_end_close(self, caller: Any, event: str) -> None:
         self.logic.getParameterNode()  # writes the defaults anew, as closing has removed all values
@@ -140,12 +145,16 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def _on_scene_end_import(self, caller: Any, event: str) -> None:
         self._review.forget()
+        self._following.watch()
         self._parameters.Modified()  # loading fills the parameter node without saying so
         self._review.show_volume(self._parameters.volume)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_nodes_changed(self, caller: Any, event: str, node: Any) -> None:
-        if node.IsA("vtkMRMLMarkupsNode") or node.IsA("vtkMRMLScalarVolumeNode"):
+        is_volume = node.IsA("vtkMRMLScalarVolumeNode")
+        if is_volume and not (caller.IsImporting() or caller.IsClosing()):
+            self._following.watch()
+        if is_volume or node.IsA("vtkMRMLMarkupsNode"):
             self._review.look_again()
 
     # Apply and Cancel

@@ -15,6 +15,7 @@
   ``detection_nodes``: all ends a run saw; ``point_lists``: what these and lone ends are made of
 - ``line_sets``: folders of lines to hold needles against; ``comparing``: which of them, and which
   earlier CT, a volume's needles are held against; ``renumbering``: numbers taken over from that CT
+- ``following``: needles stay with a volume that is moved
 - ``review``: scene and history of one volume, kept the same
 - ``picture_questions``: what is asked about a volume's picture; ``rescoring`` asks for the scores
   of needles that a person places, ``completing`` for what is missing of them

@@ -98,6 +98,13 @@ class ReviewPanel:
         self._take_over()
         self._refresh()
 
+    def read_again(self, volume_node: vtkMRMLScalarVolumeNode) -> None:
+        """Begin anew with the needles of a volume, whose frame is another one now."""
+        is_shown = volume_node is self.volume_node
+        self._reviews.pop(volume_node.GetID(), None)
+        if is_shown:
+            self.show_volume(volume_node)
+
     def hand_made_count(self) -> int:
         """Return how many of the needles shown a person accepted, placed or moved."""
         return len(self._review.implant.hand_made) if self._review else 0

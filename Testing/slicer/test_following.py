@@ -1,0 +1,124 @@
+"""A volume that is put under a transform, moved with it or hardened takes its needles along."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+
+from slicer_harness.needle_localization import (
+    DOUBTED,
+    QuickLocalizer,
+    assert_scene_and_table_agree,
+    cells,
+    lines,
+    result_of,
+    select,
+)
+from slicer_harness.scene_files import load_mrb, save_mrb
+
+TURN = np.array([[0, -1, 0, 30], [1, 0, 0, -20], [0, 0, 1, 7], [0, 0, 0, 1]], float)
+SHIFT = np.array([[1, 0, 0, 5], [0, 1, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]], float)
+
+
+@pytest.fixture
+def found(chosen_panel, apply):
+    lone = {"unmatched_tips": ((20.0, 25.0, 6.0),)}
+    apply(chosen_panel, QuickLocalizer(result_of(DOUBTED, **lone)))
+    chosen_panel.ui.skinCheckBox.checked = True
+    return chosen_panel
+
+
+def transform_by(matrix):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    return node
+
+
+def tips():
+    return np.array([line.GetNthControlPointPositionWorld(0) for line in lines()])
+
+
+def moved(points, matrix):
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def assert_only_moved(panel, before):
+    """Nothing is said to have been edited."""
+    assert_scene_and_table_agree(panel)
+    assert sorted(cells(panel)) == before
+    assert {row[4] for row in cells(panel)} == {"found"}
+
+
+def test_needles_follow_into_a_transform_and_out_of_it(found, volume_node):
+    before, at_first = sorted(cells(found)), tips()
+    volume_node.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
+    np.testing.assert_allclose(tips(), moved(at_first, TURN), atol=1e-9)
+    nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+    nodes += slicer.util.getNodesByClass("vtkMRMLModelNode")
+    assert {node.GetTransformNodeID() for node in nodes} == {volume_node.GetTransformNodeID()}
+    assert_only_moved(found, before)
+    volume_node.SetAndObserveTransformNodeID(None)
+    np.testing.assert_allclose(tips(), at_first, atol=1e-9)
+    assert_only_moved(found, before)
+
+
+def test_needles_follow_a_transform_that_changes(found, volume_node):
+    at_first, transform = tips(), transform_by(TURN)
+    volume_node.SetAndObserveTransformNodeID(transform.GetID())
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(SHIFT))
+    np.testing.assert_allclose(tips(), moved(at_first, SHIFT), atol=1e-9)
+    volume_node.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
+    np.testing.assert_allclose(tips(), moved(at_first, TURN), atol=1e-9)
+
+
+def test_hardening_leaves_needles_where_they_are_seen(found, volume_node):
+    before, at_first = sorted(cells(found)), tips()
+    volume_node.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
+    volume_node.HardenTransform()
+    np.testing.assert_allclose(tips(), moved(at_first, TURN), atol=1e-6)
+    assert {line.GetTransformNodeID() for line in lines()} == {None}
+    assert_only_moved(found, before)
+    volume_node.SetAndObserveTransformNodeID(transform_by(SHIFT).GetID())
+    np.testing.assert_allclose(tips(), moved(moved(at_first, TURN), SHIFT), atol=1e-6)
+    assert_only_moved(found, before)
+
+
+def test_needles_are_edited_and_undone_after_hardening(found, volume_node):
+    volume_node.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
+    volume_node.HardenTransform()
+    before = tips()
+    select(found, "N05")
+    found.ui.swapButton.click()
+    assert_scene_and_table_agree(found)
+    found.ui.undoButton.click()
+    np.testing.assert_allclose(tips(), before, atol=1e-6)
+    assert_scene_and_table_agree(found)
+
+
+def test_a_volume_that_was_moved_in_its_header_hardens_all_the_same(found, volume_node):
+    volume_node.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
+    volume_node.SetOrigin(1.0, 2.0, 3.0)
+    before = tips()
+    volume_node.HardenTransform()
+    np.testing.assert_allclose(tips(), before, atol=1e-6)
+
+
+def test_needles_of_other_volumes_stay(found):
+    from NeedleLocalizationLib.self_test import add_example_volume
+
+    other = add_example_volume("other")
+    at_first = tips()
+    other.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
+    np.testing.assert_array_equal(tips(), at_first)
+
+
+def test_needles_of_a_reopened_scene_follow_too(found, scene, volume_node, tmp_path, wait_until):
+    save_mrb(scene, tmp_path / "case.mrb")
+    at_first = tips()
+    scene.Clear(0)
+    load_mrb(scene, tmp_path / "case.mrb", tmp_path / "unpacked")
+    wait_until(lambda: len(cells(found)) == 16)
+    reopened = found.ui.volumeSelector.currentNode()
+    reopened.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
+    np.testing.assert_allclose(tips(), moved(at_first, TURN), atol=1e-6)
