@@ -10,7 +10,16 @@ from typing import Annotated
 import typer
 
 from needle_backend import __version__
-from needle_backend.cli import bench, crossval, dataset, evaluate, generate, simulate, train
+from needle_backend.cli import (
+    bench,
+    crossval,
+    dataset,
+    evaluate,
+    experiment,
+    generate,
+    simulate,
+    train,
+)
 from needle_backend.cli.export import export
 from needle_backend.cli.info import info
 from needle_backend.cli.locate import locate
@@ -39,6 +48,7 @@ app.add_typer(generate.app, name="generate", help="Make tips for ultrasound, and
 app.add_typer(dataset.app, name="dataset", help="Turn your own annotated images into data.")
 app.add_typer(train.app, name="train", help="Train a network on your own or simulated cases.")
 app.add_typer(crossval.app, name="crossval", help="Train and test on folds of patients.")
+app.add_typer(experiment.app, name="experiment", help="Compare ways of training.")
 app.add_typer(bench.app, name="bench", help="Measure how long the steps take here.")
 app.command()(info)
 

@@ -74,9 +74,11 @@ def us(
     Needs the training packages: pip install 'needle-backend\[train]'.
     """
     with training_packages("Training"):
+        from needle_backend.us.training.dataset import DataSource
         from needle_backend.us.training.train import read_recipe, train
     _compute_on(threads)
-    weights = train(read_recipe(config), data, output, validation or (), init, max_hours)
+    sources = [DataSource(folder) for folder in data]
+    weights = train(read_recipe(config), sources, output, validation or (), init, max_hours)
     typer.echo(f"Trained weights and their model card: {weights}")
 
 

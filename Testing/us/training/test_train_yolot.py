@@ -12,6 +12,7 @@ from us.training.tip_sets import write_sequences
 
 from needle_backend.core.errors import InputError
 from needle_backend.us.detect import TipDetector
+from needle_backend.us.training.dataset import DataSource
 from needle_backend.us.training.evaluate import ComparedFrame
 from needle_backend.us.training.train import (
     ScheduleSettings,
@@ -40,9 +41,9 @@ def card_of(weights: Path) -> dict:
 
 @pytest.mark.slow
 def test_training_goes_on_after_a_stop_and_its_weights_detect(sequences, tmp_path):
-    stopped = train(SHORT, sequences[:1], tmp_path, sequences[1:], max_hours=1e-6)
+    stopped = train(SHORT, [DataSource(sequences[0])], tmp_path, sequences[1:], max_hours=1e-6)
     assert card_of(stopped)["training"]["epochs"] == 1
-    weights = train(SHORT, sequences[:1], tmp_path, sequences[1:])
+    weights = train(SHORT, [DataSource(sequences[0])], tmp_path, sequences[1:])
     training = card_of(weights)["training"]
     assert (training["steps"], training["steps_this_run"]) == (6, 3)
     assert [row["epoch"] for row in read_history(tmp_path / "history.json")] == [0, 1]
@@ -55,7 +56,7 @@ def test_training_goes_on_after_a_stop_and_its_weights_detect(sequences, tmp_pat
 @pytest.mark.slow
 def test_of_mixed_sets_each_has_its_loss_curve(sequences, tmp_path):
     third = replace(SHORT, schedule=replace(SHORT.schedule, validation_share=0.34))
-    weights = train(third, sequences, tmp_path)
+    weights = train(third, [DataSource(folder) for folder in sequences], tmp_path)
     history = read_history(tmp_path / "history.json")
     assert all({"loss_a", "loss_b", "val_ap", "val_loss_a"} <= row.keys() for row in history)
     assert card_of(weights)["training"]["data"] == {"a": 8, "b": 8}
@@ -64,8 +65,8 @@ def test_of_mixed_sets_each_has_its_loss_curve(sequences, tmp_path):
 
 @pytest.mark.slow
 def test_a_training_starts_from_an_earlier_ones_weights(sequences, tmp_path):
-    first = train(SHORT, sequences[:1], tmp_path / "first", sequences[1:])
-    second = train(SHORT, sequences[:1], tmp_path / "second", sequences[1:], first)
+    first = train(SHORT, [DataSource(sequences[0])], tmp_path / "first", sequences[1:])
+    second = train(SHORT, [DataSource(sequences[0])], tmp_path / "second", sequences[1:], first)
     assert card_of(second)["training"]["start"] == "us_yolot.safetensors, 342 tensors"
 
 
@@ -77,7 +78,7 @@ def test_sets_without_a_tip_are_refused(tmp_path):
         frame.update(visible=False, box=None)
     truth.write_text(json.dumps(content))
     with pytest.raises(InputError, match="no tip to train on"):
-        train(SHORT, [folder], tmp_path / "out")
+        train(SHORT, [DataSource(folder)], tmp_path / "out")
 
 
 def test_the_published_recipe_is_the_published_one():

@@ -10,6 +10,7 @@ from needle_backend.core.errors import InputError
 from needle_backend.us.training.coco_files import LabelledImage, write_coco
 from needle_backend.us.training.dataset import (
     AugmentSettings,
+    DataSource,
     EpochOrder,
     TipImages,
     changed,
@@ -126,6 +127,14 @@ def test_an_epoch_goes_through_every_image_once_and_the_next_in_another_order():
     assert [index for _, index in first] != [index for _, index in second]
     assert {epoch for epoch, _ in second} == {1}
     assert len(list(EpochOrder(50, 8, seed=1))) == 8
+
+
+def test_fewer_images_of_a_seed_are_among_the_more(tmp_path):
+    few, more = (DataSource(tmp_path, most, seed=3).chosen(100) for most in (10, 40))
+    assert (len(few), len(more)) == (10, 40)
+    assert set(few) < set(more)
+    assert DataSource(tmp_path).chosen(5) == [0, 1, 2, 3, 4]
+    assert few != DataSource(tmp_path, 10, seed=4).chosen(100)
 
 
 def test_a_folder_without_labels_is_refused(tmp_path):

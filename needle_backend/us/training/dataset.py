@@ -22,6 +22,7 @@ from needle_backend.us.frames import image_files
 from needle_backend.us.preprocess import letterbox
 from needle_backend.us.training.coco_files import LabelledImage, coco_file, read_coco
 from needle_backend.us.training.evaluate_files import TRUTH, read_sequence_truth
+from needle_backend.us.training.patches import read_grey
 
 MOST_TIPS = 16
 """Room for tips in one image."""
@@ -60,6 +61,30 @@ class AugmentSettings:
     crop_px: int = 0
     tip_share: float = 0.75
     noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A labelled set, or so many of its images drawn by a seed.
+
+    Attributes
+    ----------
+    folder
+        COCO, or simulated sequences.
+    most
+        None takes all images.
+    seed
+        The same images for the same seed; more of them include the fewer.
+    """
+
+    folder: Path
+    most: int | None = None
+    seed: int = 0
+
+    def chosen(self, count: int) -> list[int]:
+        """Return which of ``count`` images are meant, in their order."""
+        order = np.random.default_rng(self.seed).permutation(count)
+        return sorted(order[: self.most].tolist())
 
 
 @dataclass(frozen=True)
@@ -156,20 +181,6 @@ def _cache_squares(images: Sequence[LabelledImage], size_px: int, path: Path) ->
         squares.flush()
 
 
-def read_grey(path: Path) -> np.ndarray:
-    """Read an image file as grey uint8 [row, column].
-
-    Raises
-    ------
-    InputError
-        When it cannot be read.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise InputError(f"{path} cannot be read as an image; copy or export it again.")
-    return image
-
-
 def _in_square(image: LabelledImage, size_px: int) -> np.ndarray:
     """Return an image's boxes as centre x, y, width, height in the square."""
     boxes = np.array(image.boxes, float).reshape(-1, 4)
@@ -179,10 +190,10 @@ def _in_square(image: LabelledImage, size_px: int) -> np.ndarray:
     return frame.to_square(centred)
 
 
-def split_set(images: ImageSet, validation_share: float) -> tuple[range, range]:
+def split_images(chosen: Sequence[int], validation_share: float) -> tuple[list[int], list[int]]:
     """Return which images train and which, the last ones, validate."""
-    held = max(1, round(validation_share * len(images)))
-    return range(len(images) - held), range(len(images) - held, len(images))
+    held = max(1, round(validation_share * len(chosen)))
+    return list(chosen[:-held]), list(chosen[-held:])
 
 
 class TipImages:

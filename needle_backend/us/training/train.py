@@ -24,11 +24,12 @@ from needle_backend.us.network import Yolot, decode
 from needle_backend.us.preprocess import normalised
 from needle_backend.us.training.dataset import (
     AugmentSettings,
+    DataSource,
     EpochOrder,
     ImageSet,
     TipImages,
     load_set,
-    split_set,
+    split_images,
 )
 from needle_backend.us.training.export import export_weights
 from needle_backend.us.training.losses import image_losses
@@ -190,11 +191,12 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 def train(
     settings: TrainSettings,
-    data: Sequence[Path],
+    data: Sequence[DataSource],
     output: Path,
     validation: Sequence[Path] = (),
     initial: Path | None = None,
     max_hours: float | None = None,
+    cache: Path | None = None,
 ) -> Path:
     """Train and export; run again with the same ``output`` to go on after a stop.
 
@@ -203,11 +205,13 @@ def train(
     data
         Labelled sets, mixed image by image.
     output
-        Folder for checkpoints, the cache, ``history.json`` and the weights.
+        Folder for checkpoints, ``history.json`` and the weights.
     validation
         Labelled sets to stop and choose by; without them the last images of each of ``data``.
     initial
         YOLOX-Nano's or YOLOT's weights to start from.
+    cache
+        Where the squares are kept; in ``output`` when not given.
 
     Returns
     -------
@@ -223,7 +227,7 @@ def train(
     schedule = settings.schedule
     L.seed_everything(schedule.seed, verbose=False)
     output.mkdir(parents=True, exist_ok=True)
-    fit, held = _parts(settings, data, validation, output / "cache")
+    fit, held = _parts(settings, data, validation, cache or output / "cache")
     names = [images.name for images, _ in fit]
     module = YolotModule(settings, names, held)
     loaded: frozenset[str] = frozenset()
@@ -266,18 +270,21 @@ def train(
 
 
 def _parts(
-    settings: TrainSettings, data: Sequence[Path], validation: Sequence[Path], cache: Path
+    settings: TrainSettings, data: Sequence[DataSource], validation: Sequence[Path], cache: Path
 ) -> tuple[list[Part], list[Part]]:
     """Return the parts to train and to validate on."""
-    loaded = [load_set(folder, settings.input_px, cache) for folder in data]
+    sets = [load_set(source.folder, settings.input_px, cache) for source in data]
+    fit: list[Part] = [
+        (images, source.chosen(len(images))) for images, source in zip(sets, data, strict=True)
+    ]
     if validation:
-        sets = [load_set(folder, settings.input_px, cache) for folder in validation]
-        fit = [(images, range(len(images))) for images in loaded]
-        held = [(images, range(len(images))) for images in sets]
+        whole = [load_set(folder, settings.input_px, cache) for folder in validation]
+        held: list[Part] = [(images, range(len(images))) for images in whole]
     else:
-        splits = [split_set(images, settings.schedule.validation_share) for images in loaded]
-        fit = [(images, split[0]) for images, split in zip(loaded, splits, strict=True)]
-        held = [(images, split[1]) for images, split in zip(loaded, splits, strict=True)]
+        share = settings.schedule.validation_share
+        splits = [split_images(chosen, share) for _, chosen in fit]
+        fit = [(images, split[0]) for images, split in zip(sets, splits, strict=True)]
+        held = [(images, split[1]) for images, split in zip(sets, splits, strict=True)]
     for purpose, parts in (("train", fit), ("validate", held)):
         if not any(len(images.boxes[index]) for images, used in parts for index in used):
             raise InputError(f"There is no tip to {purpose} on; give a set that shows some.")
