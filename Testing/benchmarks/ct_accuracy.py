@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from needle_backend.core.device import choose_device
+from needle_backend.core.files import written_whole
 from needle_backend.core.markups import write_markups
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken
@@ -77,6 +78,8 @@ def locate_twice(folder: Path, volume: Volume, seen: SliceEnds, output: Path, so
         result = needles_from_ends(seen, volume, tophat, options, CancelToken())
         place = output / mode / folder.name
         write_markups(place / "needles.mrk.json", result.needles)
+        with written_whole(place / "result.json") as temporary:
+            temporary.write_text(json.dumps(result.to_dict()), encoding="utf-8")
         write_detections(place / "detections.json", seen)
 
 

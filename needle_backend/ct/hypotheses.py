@@ -14,8 +14,8 @@ import numpy as np
 from needle_backend.core.geometry import unit_vectors
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
-from needle_backend.ct.pairs import UNSEEN, Pairs
-from needle_backend.ct.shaft import shaft_evidence
+from needle_backend.ct.pairs import UNSEEN, Pairs, best_of_each
+from needle_backend.ct.shaft import glance, shaft_evidence
 from needle_backend.ct.trace import trace_shafts
 
 LEAST_MOVE_MM, LARGEST_MOVE_MM = 3.0, 25.0
@@ -26,8 +26,11 @@ likely, with a tip that no other handle claims, needs none."""
 LEAST_HUB_HEATMAP = 0.4
 """Shafts are followed from handles detected this surely."""
 LENGTHS_TRIED = 4
+TRACED_PER_HANDLE = 4
 SHIFTS_OF_TRACED = 2
 """How often a followed line is laid onto the shaft it follows."""
+KEPT_PER_HANDLE = 6
+"""Most placed tips a handle that get a closer look."""
 LARGEST_SHIFT_MM = 3.0
 """A fitted path ends at most so far beside the line it was fitted along."""
 
@@ -42,6 +45,9 @@ class _Lines:
     handles_lps: np.ndarray
     tip_turn_deg: np.ndarray
     tip_heatmap: np.ndarray
+
+    def take(self, selection: np.ndarray) -> _Lines:
+        return _Lines(**{name: values[selection] for name, values in vars(self).items()})
 
     def joined(self, other: _Lines) -> _Lines:
         return _Lines(**{n: np.concatenate((v, vars(other)[n])) for n, v in vars(self).items()})
@@ -121,6 +127,10 @@ def _traced_lines(
     handles_lps = handles.points_lps[handle]
     length_mm = np.tile(tried, len(rays.handle))[:, None]
     tips_lps = handles_lps + length_mm * np.repeat(rays.direction, len(tried), axis=0)
+    promise = glance(tips_lps, handles_lps, tophat, volume)
+    kept = best_of_each(handle, promise, TRACED_PER_HANDLE, np.inf)
+    handle, handles_lps = handle[kept], handles_lps[kept]
+    length_mm, tips_lps = length_mm[kept], tips_lps[kept]
     for _ in range(SHIFTS_OF_TRACED):
         shift = shaft_evidence(tips_lps, handles_lps, tophat, volume).tip_shift_mm
         along = unit_vectors(_shifted(tips_lps, handles_lps, shift) - handles_lps)
@@ -142,7 +152,9 @@ def _as_pairs(
     """Look at the shafts of the lines that end inside the volume."""
     ijk = volume.lps_to_ijk(lines.tips_lps)
     inside = ((ijk > -0.5) & (ijk < np.array(tophat.shape[::-1]) - 0.5)).all(axis=1)
-    lines = _Lines(**{name: values[inside] for name, values in vars(lines).items()})
+    lines = lines.take(inside)
+    promise = glance(lines.tips_lps, lines.handles_lps, tophat, volume)
+    lines = lines.take(best_of_each(lines.handle, promise, KEPT_PER_HANDLE, np.inf))
     nothing = np.zeros(len(lines.handle))
     where = np.zeros((tip_count, 3))
     where[detected.tip] = detected.tips_lps

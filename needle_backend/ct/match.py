@@ -13,10 +13,9 @@ from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.score import PUBLISHED
 from needle_backend.ct.solvers import SOLVERS, Problem, Solution, hungarian, take_in_order
 
-ACCEPTED = -2.0
-"""Log-odds from which a pair counts as a needle when nobody says how many there are. Below zero,
-because being chosen among its rivals makes a pair likelier than its own score says."""
-CONSIDERED = -3.0
+ACCEPTED = 0.0
+"""Log-odds from which a pair counts as a needle when nobody says how many there are."""
+CONSIDERED = -2.0
 """Log-odds from which a pair may fill up a given count; below it, a needle would be invented."""
 
 

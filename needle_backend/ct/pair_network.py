@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from needle_backend.core.errors import InputError
+from needle_backend.core.folding import fold_batch_norms
 from needle_backend.core.volume import Volume
 from needle_backend.core.weights import DEFAULT_PAIR_WEIGHTS, find_weights, load_state
 from needle_backend.ct.pairs import UNSEEN, Pairs
@@ -139,7 +140,7 @@ def load_pair_network(device: str) -> PairNetwork:
         raise InputError(
             f"{weights.path} and its model card do not describe a pair network."
         ) from error
-    return network.eval().to(device)
+    return fold_batch_norms(network.eval()).to(device)
 
 
 def architecture_of(network: PairNetwork) -> dict[str, object]:

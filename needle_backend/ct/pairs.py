@@ -12,6 +12,26 @@ UNSEEN = -1
 """In :attr:`Pairs.seen_as`: no detection stands behind this tip."""
 
 
+def best_of_each(end: np.ndarray, merit: np.ndarray, most: int, behind: float) -> np.ndarray:
+    """Return which pairs are among the best few of their end, (n,) bool.
+
+    Parameters
+    ----------
+    end
+        Index of each pair's end, (n,).
+    merit
+        What they are compared by, (n,).
+    most, behind
+        So many are kept of each end, so much worse than its best at most.
+    """
+    kept = np.zeros(len(end), bool)
+    order = np.lexsort((-merit, end))
+    first = np.searchsorted(end[order], end[order])
+    near = merit[order][first] - merit[order] <= behind
+    kept[order[(np.arange(len(order)) - first < most) & near]] = True
+    return kept
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Feasible pairs of a case, n of them; all arrays (n,) but for the points.

@@ -20,7 +20,7 @@ from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
 from needle_backend.ct.hypotheses import placed_pairs
 from needle_backend.ct.lengths import length_support, shared_lengths
-from needle_backend.ct.pairs import Pairs
+from needle_backend.ct.pairs import Pairs, best_of_each
 from needle_backend.ct.shaft import glance, shaft_evidence
 
 TURN_DEG = 30.0
@@ -55,15 +55,16 @@ FIRST_LOOK = {
 }
 """Log-odds a unit of each of :func:`first_look_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_first_look`; those of placed tips were tried out."""
-WORTH_A_SECOND_LOOK = -6.0
-"""Log-odds of the first look below which a pair is dropped."""
+WORTH_A_SECOND_LOOK, SECOND_LOOKS, BEHIND_THE_BEST = -6.0, 6, 5.0
+"""A second look is for pairs above such log-odds of the first, the best few of each handle, not
+much worse than its best."""
 SECOND_LOOK = {
     "intercept": -1.3,
     "network": 0.86,
     "length_support": 0.74,
     "tip_detected": 2.0,
-    "handle_detected": 2.0,
-    "placed": -1.0,
+    "handle_detected": 1.0,
+    "placed": -1.5,
 }
 """Log-odds a unit of each of :func:`second_look_features`. Those of detections and placed tips say
 what a whole set of needles gains when it explains an end that was surely detected; they were chosen
@@ -126,7 +127,8 @@ def candidate_pairs(
         device,
     )
     pairs = _with_first_look(detected.joined(_visible(placed)), options)
-    return pairs.take(pairs.score > WORTH_A_SECOND_LOOK)
+    best = best_of_each(pairs.handle, pairs.score, SECOND_LOOKS, BEHIND_THE_BEST)
+    return pairs.take(best & (pairs.score > WORTH_A_SECOND_LOOK))
 
 
 def score_detected(
@@ -271,14 +273,8 @@ def _published_score(
 
 def _best_of_each_end(tip: np.ndarray, handle: np.ndarray, promise: np.ndarray) -> np.ndarray:
     """Return which pairs are among the most promising of their tip or handle."""
-    kept = np.zeros(len(tip), bool)
-    for end in (tip, handle):
-        order = np.lexsort((-promise, end))
-        first = np.searchsorted(end[order], end[order])
-        rank = np.arange(len(order)) - first
-        behind = promise[order][first] - promise[order]
-        kept[order[(rank < KEPT_PER_END) & (behind <= KEPT_WITHIN_HU)]] = True
-    return kept
+    kept = (best_of_each(end, promise, KEPT_PER_END, KEPT_WITHIN_HU) for end in (tip, handle))
+    return np.logical_or(*kept)
 
 
 def _visible(pairs: Pairs) -> Pairs:

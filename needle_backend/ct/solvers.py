@@ -21,8 +21,8 @@ from needle_backend.core.geometry import angle_between_lines_deg, segment_distan
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-CROSSING_MM = 0.5
-CROSSING_DEG = 6.0
+CROSSING_MM = 0.3
+CROSSING_DEG = 10.0
 """Needles that pass nearer than this at a larger angle would go through each other: detected ends
 are a millimetre off through the slices, and real neighbours come as near as 1.5 mm."""
 PUBLISHED_CROSSING_MM = 2.0
