@@ -17,6 +17,7 @@ NEEDLE, LENGTH, ANGLE, CONFIDENCE, STATE, SHOWN, LOCKED, DOUBTS = range(8)
 NOTE_COLUMNS = {8: PLAN, 9: REFERENCE, 10: CHANGE}
 """Shown where such a comparison was made."""
 UNKNOWN = "–"
+CERTAIN = 0.995
 DOUBTFUL_BACKGROUND = (255, 179, 0, 70)
 ACCEPTED_BACKGROUND = (60, 180, 75, 70)
 """Amber and green, see-through: readable on light and on dark themes."""
@@ -35,7 +36,7 @@ HEADERS = (
     (_("Ref."), _("Distance of tip and handle from the reference's, mm")),
     (_("Moved"), _("How far the end that moved more moved since the earlier CT, mm")),
 )
-WIDTHS_PX = {NEEDLE: 54, LENGTH: 44, ANGLE: 44, CONFIDENCE: 42, STATE: 60, SHOWN: 38, LOCKED: 36}
+WIDTHS_PX = {NEEDLE: 54, LENGTH: 44, ANGLE: 44, CONFIDENCE: 48, STATE: 60, SHOWN: 38, LOCKED: 36}
 WIDTHS_PX |= {8: 40, 9: 62, 10: 50}
 """Narrow, so that there is room for the reasons to look twice."""
 LEAST_PX, ROW_PX = 36, 24
@@ -243,8 +244,10 @@ def described(record: NeedleRecord | None) -> str:
 
 
 def confidence_text(confidence: float | None) -> str:
-    """Return a confidence in percent."""
-    return UNKNOWN if confidence is None else f"{100 * confidence:.0f} %"
+    """Return a confidence in percent; nothing is certain."""
+    if confidence is None:
+        return UNKNOWN
+    return ">99 %" if confidence >= CERTAIN else f"{100 * confidence:.0f} %"
 
 
 def doubtful_first(record: NeedleRecord) -> tuple[bool, bool, float, str]:

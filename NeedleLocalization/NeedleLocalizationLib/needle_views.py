@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import qt
 from slicer.i18n import tr as _
 
 from needle_backend.core.needles import Point
@@ -57,13 +58,20 @@ class NeedleViews:
 
     def toggle_along(self) -> None:
         """Press or release the button "Along"."""
-        if self._ends is not None:
-            self._ui.alongButton.checked = not self._ui.alongButton.checked
+        self._toggle(self._ui.alongButton)
+
+    def toggle_across(self) -> None:
+        """Press or release the button "Across"."""
+        self._toggle(self._ui.acrossButton)
 
     def forget(self) -> None:
         """Leave the slices as they lie: their scene is gone."""
         self._along.forget()
         self._across.forget()
+
+    def _toggle(self, button: qt.QPushButton) -> None:
+        if self._ends is not None:
+            button.checked = not button.checked
 
     def _on_along(self, is_on: bool) -> None:
         self._turn() if is_on else self._along.turn_back()

@@ -48,7 +48,7 @@ class PairingPanel:
 
 def _fill(combo: qt.QComboBox, label: str, points: Sequence[Point]) -> None:
     texts = [
-        f"{label}{number}  (R {r:.0f}, A {a:.0f}, S {s:.0f})"
+        f"{label}{number}  ({r:.0f}, {a:.0f}, {s:.0f})"
         for number, (r, a, s) in enumerate(points, start=1)
     ]
     if texts != [combo.itemText(i) for i in range(combo.count)]:

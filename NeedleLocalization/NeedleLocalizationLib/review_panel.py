@@ -186,7 +186,7 @@ class ReviewPanel:
             getattr(self._ui, f"{name}Button").connect("clicked(bool)", action)
             if key is not None:
                 keys[key] = action
-        return {**keys, "L": self._views.toggle_along}
+        return {**keys, "L": self._views.toggle_along, "X": self._views.toggle_across}
 
     def _accept(self) -> None:
         if record := self.table.selected:

@@ -74,7 +74,7 @@ def result_text(result: LocateResult) -> str:
     tips, handles = len(result.unmatched_tips), len(result.unmatched_handles)
     if tips or handles:
         lines.append(
-            _("Ends without a partner: {tips} tips, {handles} handles.").format(
+            _("Ends without a partner: tips {tips}, handles {handles}.").format(
                 tips=tips, handles=handles
             )
         )

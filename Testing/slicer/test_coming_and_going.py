@@ -172,6 +172,16 @@ def test_a_review_needs_no_mouse(reviewed, press):
     assert_scene_and_table_agree(reviewed)
 
 
+def test_keys_turn_slices_along_and_across_the_needle(reviewed, press):
+    press(qt.Qt.Key_N)
+    press(qt.Qt.Key_L)
+    press(qt.Qt.Key_X)
+    assert reviewed.ui.alongButton.checked
+    assert reviewed.ui.acrossButton.checked
+    press(qt.Qt.Key_X)
+    assert not reviewed.ui.acrossButton.checked
+
+
 def test_keys_mean_nothing_once_the_module_is_left(reviewed, press):
     press(qt.Qt.Key_N)
     reviewed.exit()

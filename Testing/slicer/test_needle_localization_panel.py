@@ -30,7 +30,7 @@ def test_apply_draws_the_needles_and_lists_them(chosen_panel, apply, pictures):
     status = chosen_panel.ui.statusLabel.text
     assert "16 needles found; their number was estimated." in status
     assert "To check: 3, listed first." in status
-    assert "Ends without a partner: 1 tips, 0 handles." in status
+    assert "Ends without a partner: tips 1, handles 0." in status
     assert "CT read as it is." in status
     save_picture(chosen_panel, pictures / "needle_localization.png")
 
@@ -42,6 +42,11 @@ def test_the_doubtful_needles_come_first_with_their_reasons(chosen_panel, apply)
     assert (rows[0][3], rows[0][7]) == ("10 %", "the tip was seen on one slice only")
     assert rows[1][7] == "the shaft fades below 100 HU for 35 mm; length 141 mm, others 187 mm"
     assert all(row[7] == "" for row in rows[3:])
+
+
+def test_no_needle_is_said_to_be_certain(chosen_panel, apply):
+    apply(chosen_panel, QuickLocalizer(result_of((replace(IMPLANT[0], confidence=0.9999),))))
+    assert cells(chosen_panel)[0][3] == ">99 %"
 
 
 def test_an_unknown_confidence_is_not_made_up(chosen_panel, apply):
