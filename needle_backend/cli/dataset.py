@@ -1,4 +1,4 @@
-"""`needles dataset`: turn one's own annotated images into data to train on."""
+"""`needles dataset`: turn one's own images into data to train on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from needle_backend.cli.dataset_tips import tips
+from needle_backend.cli.dataset_us import us
 from needle_backend.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def _dataset() -> None:
     """Turn annotated images into data to train on."""
 
 
+app.command()(us)
 app.command()(tips)
 
 

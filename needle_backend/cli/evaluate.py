@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from needle_backend.cli.evaluate_tips import blindtest, tips
-from needle_backend.core.errors import InputError
+from needle_backend.cli.extras import training_packages
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -66,11 +66,6 @@ def us(
     """
     from needle_backend.us.training.evaluate_files import evaluate_path
 
-    try:
+    with training_packages("Comparing tips"):
         report = evaluate_path(truth, predicted, threshold)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"Comparing tips needs the package {error.name}; install the extra: "
-            "pip install 'needle-backend[train]'."
-        ) from error
     typer.echo(json.dumps(report, indent=1))

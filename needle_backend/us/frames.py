@@ -25,7 +25,7 @@ ASSUMED_FPS = 25.0
 SMALLEST_PX = 32
 """Frames smaller than this on a side cannot show a needle."""
 
-_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".webp", ".dcm")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".webp", ".dcm")
 _VIDEO_ENDINGS = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".ts", ".mts"),
     *(".3gp", ".flv", ".ogv"),
@@ -118,7 +118,7 @@ def open_frames(path: Path, fps: float | None = None) -> FrameSource:
         ending = path.suffix.lower()
         if ending in _VIDEO_ENDINGS:
             return _of_video(path, fps)
-        if ending in _IMAGE_ENDINGS and ending not in (".tif", ".tiff", ".dcm"):
+        if ending in IMAGE_ENDINGS and ending not in (".tif", ".tiff", ".dcm"):
             return _of_images([path], str(path), fps)
         return _of_sequence(path, fps)
     except OSError as error:
@@ -136,12 +136,10 @@ def image_files(folder: Path) -> list[Path]:
     files = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in _IMAGE_ENDINGS
-        and path.is_file()
-        and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file() and not path.name.startswith(".")
     ]
     if not files:
-        raise InputError(f"{folder} holds no images ({', '.join(_IMAGE_ENDINGS)}).")
+        raise InputError(f"{folder} holds no images ({', '.join(IMAGE_ENDINGS)}).")
     return sorted(files, key=natural_order)
 
 
