@@ -72,6 +72,17 @@ def test_a_fan_is_recognised_and_its_beams_found():
     assert (picture[probe.scan.sector] > 3).mean() > 0.98
 
 
+@pytest.mark.parametrize("corner", ["black", "shadow"])
+def test_dark_parts_of_a_rectangle_do_not_make_it_a_fan(corner):
+    image = textured(240, 320)
+    if corner == "black":
+        image[:] = 0
+    else:
+        image[np.tri(240, 320, -60, dtype=bool)] = 0  # one slanting edge only
+    _, probe, _ = place(image, (640, 480), np.random.default_rng(3))
+    assert isinstance(probe, LinearProbe)
+
+
 def test_tissue_at_rest_shows_the_image_itself():
     picture, probe, _ = place(textured(240, 320), (320, 240), np.random.default_rng(3))
     display = Display(60)

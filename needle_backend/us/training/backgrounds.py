@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -65,24 +66,23 @@ def place(
     columns, rows = size
     fit = min(columns / image.shape[1], rows / image.shape[0])
     fill = max(columns / image.shape[1], rows / image.shape[0])
-    sector = _fan(image)
-    scale = fit if sector is not None else fit + (fill - fit) * rng.uniform() ** 0.5
+    fan = _fan(image)
+    scale = fit if fan is not None else fit + (fill - fit) * rng.uniform() ** 0.5
     large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     left, x = _overlap(large.shape[1], columns, rng)
     top, y = _overlap(large.shape[0], rows, rng)
     shown = large[top : top + rows, left : left + columns]
     picture = np.zeros((rows, columns), np.uint8)
     picture[y : y + shown.shape[0], x : x + shown.shape[1]] = shown
-    if sector is None:
+    if fan is None:
         probe = LinearProbe((columns, rows), x, y, shown.shape[1], shown.shape[0])
         return picture, probe, scale
-    apex, radius, height, half_angle = sector
     probe = CurvedProbe(
         (columns, rows),
-        (apex[0] * scale + x, apex[1] * scale + y),
-        radius * scale,
-        height * scale,
-        half_angle,
+        (fan.apex[0] * scale + x, fan.apex[1] * scale + y),
+        fan.radius_px * scale,
+        fan.height_px * scale,
+        fan.half_angle,
         beams=min(columns, 512),
     )
     return picture, probe, scale
@@ -108,8 +108,16 @@ def _overlap(length: int, room: int, rng: np.random.Generator) -> tuple[int, int
     return 0, int(rng.integers(room - length + 1))
 
 
-def _fan(image: np.ndarray) -> tuple[tuple[float, float], float, float, float] | None:
-    """Return apex, radius, height and half angle of a fan-shaped sector; None for a rectangle."""
+@dataclass(frozen=True)
+class _Fan:
+    apex: tuple[float, float]
+    radius_px: float
+    height_px: float
+    half_angle: float
+
+
+def _fan(image: np.ndarray) -> _Fan | None:
+    """Find the fan that an image fills between two straight slanting edges; None without it."""
     lit = cv2.morphologyEx((image > 3).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((15, 15)))
     rows = np.arange(int(0.25 * len(image)), int(0.75 * len(image)))
     if not lit[rows].any(1).all():
@@ -125,7 +133,11 @@ def _fan(image: np.ndarray) -> tuple[tuple[float, float], float, float, float] |
         return None
     apex_y = (left - right) / (right_slope - left_slope)
     apex = (left + left_slope * apex_y, apex_y)
+    if not 0 <= apex[0] < image.shape[1] - 1:
+        return None
     middle = np.flatnonzero(lit[:, round(apex[0])])
     # A little less than the sector, so that its soft edge stays outside.
     half_angle = 0.97 * float(np.arctan((right_slope - left_slope) / 2))
-    return apex, middle[0] - apex_y, float(middle[-1] - middle[0]), half_angle
+    return _Fan(
+        apex, max(float(middle[0] - apex_y), 1.0), float(middle[-1] - middle[0]), half_angle
+    )

@@ -51,7 +51,9 @@ class Puncture:
     """(frames,) how far the needle drags the tissue around it along, in pixels."""
 
 
-def draw_shift(settings: TissueSettings, times_s: np.ndarray, rng: np.random.Generator):
+def draw_shift(
+    settings: TissueSettings, times_s: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Draw how the probe's slow motion shifts the picture, (frames, 2) px."""
     reach = draw(rng, settings.drift_px)
     both = [_over_time(times_s, rng.uniform(0.8, 2.5), rng) for _ in range(2)]

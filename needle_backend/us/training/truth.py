@@ -116,7 +116,9 @@ def _bright_third(part: np.ndarray) -> float:
     return float(np.sort(part, axis=None)[-part.size // 3 :].mean())
 
 
-def _window(row: int, column: int, high: int, wide: int, shape: tuple[int, int]):
+def _window(
+    row: int, column: int, high: int, wide: int, shape: tuple[int, int]
+) -> tuple[slice, slice]:
     return (
         slice(max(row - high, 0), min(row + high + 1, shape[0])),
         slice(max(column - wide, 0), min(column + wide + 1, shape[1])),
