@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from needle_backend.cli.extras import training_packages
+from needle_backend.cli.train_pairs import pairs
 from needle_backend.cli.train_tips import tips
 
 app = typer.Typer(no_args_is_help=True)
@@ -23,6 +24,7 @@ def _train() -> None:
 
 
 app.command()(tips)
+app.command()(pairs)
 
 
 @app.command()

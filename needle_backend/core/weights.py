@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from needle_backend.core.errors import InputError
+from needle_backend.core.files import written_whole
 
 if TYPE_CHECKING:
     import torch
@@ -80,6 +82,39 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
         name: value.float() if value.is_floating_point() else value
         for name, value in tensors.items()
     }
+
+
+def write_weights(path: Path, state: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> Path:
+    """Write tensors in half precision, and beside them the card, with name and checksum filled in.
+
+    Parameters
+    ----------
+    path
+        Of the .safetensors file, which is returned.
+    state
+        Tensors by name.
+    card
+        What else the model card says.
+
+    Raises
+    ------
+    InputError
+        When the place cannot be written to.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    half = {
+        name: (value.half() if torch.is_floating_point(value) else value).contiguous()
+        for name, value in state.items()
+    }
+    with written_whole(path) as temporary:
+        save_file(half, temporary)
+        temporary.chmod(0o644)  # safetensors keeps its files from everybody else
+    told = {"name": path.stem, **card, "sha256": sha256_of(path)}
+    with written_whole(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
 def sha256_of(path: Path) -> str:

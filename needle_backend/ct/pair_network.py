@@ -6,7 +6,7 @@ the named features of the first look do; it is slower, and sees only what those 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -141,8 +141,3 @@ def load_pair_network(device: str) -> PairNetwork:
             f"{weights.path} and its model card do not describe a pair network."
         ) from error
     return fold_batch_norms(network.eval()).to(device)
-
-
-def architecture_of(network: PairNetwork) -> dict[str, object]:
-    """Return what a model card says of a network's size."""
-    return asdict(network.settings)

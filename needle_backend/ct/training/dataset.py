@@ -48,13 +48,24 @@ def load_cases(folders: Sequence[Path], cache: Path) -> list[Case]:
         When a folder holds no case.
     """
     cache.mkdir(parents=True, exist_ok=True)
+    return [_cached(case, cache) for case in find_cases(folders)]
+
+
+def find_cases(folders: Sequence[Path]) -> list[Path]:
+    """Return the cases in folders of cases; a case itself may be given too.
+
+    Raises
+    ------
+    InputError
+        When a folder holds no case.
+    """
     cases = []
     for folder in folders:
         itself = [folder] if (folder / "truth.json").exists() else []
         found = itself or sorted(path.parent for path in folder.glob("*/truth.json"))
         if not found:
             raise InputError(f"{folder} holds no cases (case_000/ct.nii.gz with truth.json).")
-        cases += [_cached(case, cache) for case in found]
+        cases += found
     return cases
 
 

@@ -1,15 +1,28 @@
-"""Train the network of the second look on pairs that detections of known cases leave over."""
+"""Train the network of the second look on pairs that detections of known cases leave over.
+
+The detector's mistakes are what it learns from, so the cases that the detector was trained on teach
+it less than others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from needle_backend import __version__
+from needle_backend.core.device import choose_device
+from needle_backend.core.errors import InputError
 from needle_backend.core.needles import LocateOptions, Needle
+from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
+from needle_backend.core.volume_io import read_volume
+from needle_backend.core.weights import DEFAULT_PAIR_WEIGHTS, find_weights, write_weights
+from needle_backend.ct.detect import detect_ends
+from needle_backend.ct.detections import read_detections, write_detections
 from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.pair_network import PairNetwork, PairNetworkSettings, pair_facts
@@ -17,6 +30,11 @@ from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.score import candidate_pairs, score_detected
 from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips
+from needle_backend.ct.training.dataset import find_cases
+from needle_backend.ct.training.export import hardware
+from needle_backend.ct.weights import load_network
+
+Told = Callable[[str], object]
 
 GATE_MM = 5.0
 CONTRAST = (0.75, 1.3)
@@ -45,6 +63,61 @@ class PairSchedule:
     seed: int = 1
 
 
+def train_pairs(
+    folders: Sequence[Path], output: Path, weights: str | None = None, told: Told = print
+) -> Path:
+    """Detect ends in folders of cases, train on the pairs they leave over, export the network.
+
+    Detections are kept in ``output``, so that a stopped run goes on.
+
+    Parameters
+    ----------
+    folders
+        Folders of cases, or cases themselves (ct.nii.gz with truth.json).
+    weights
+        The detector's weights; None for the shipped ones.
+    told
+        Called with a line about every epoch.
+
+    Raises
+    ------
+    InputError
+        When a folder holds no case, or no case a pair.
+    """
+    detector = find_weights(weights)
+    network, inputs = load_network(detector, choose_device("auto").device)
+    cases = find_cases(folders)
+    examples = []
+    for place in cases:
+        volume = read_volume(place / "ct.nii.gz")
+        stored = output / "detections" / f"{place.parent.name}_{place.name}.json"
+        if not stored.exists():
+            write_detections(stored, detect_ends(network, volume.array, inputs))
+        truth = read_truth(place / "truth.json")
+        examples.append(pair_examples(volume, read_detections(stored), truth))
+    pairs = sum(len(part.right) for part in examples)
+    if pairs == 0:
+        raise InputError(
+            f"The {len(cases)} cases leave no pair to train on; give cases of needles."
+        )
+    schedule = PairSchedule()
+    trained = train_pair_network(examples, schedule, told)
+    card = {
+        "task": "ct pair scoring",
+        "version": __version__,
+        "architecture": asdict(trained.settings),
+        "training": {
+            "data": [folder.name for folder in folders],
+            "cases": len(cases),
+            "pairs": pairs,
+            "detector": detector.name,
+            "schedule": asdict(schedule),
+            "hardware": hardware(),
+        },
+    }
+    return write_weights(output / f"{DEFAULT_PAIR_WEIGHTS}.safetensors", trained.state_dict(), card)
+
+
 def pair_examples(volume: Volume, seen: SliceEnds, truth: Sequence[Needle]) -> PairExamples:
     """Return the candidate pairs of one case with known needles."""
     tophat = white_top_hat(volume.array)
@@ -67,9 +140,10 @@ def inside_gate(pairs: Pairs, truth: Sequence[Needle]) -> np.ndarray:
 def train_pair_network(
     examples: Sequence[PairExamples],
     schedule: PairSchedule,
+    told: Told,
     settings: PairNetworkSettings | None = None,
-) -> Iterator[tuple[PairNetwork, float]]:
-    """Train, and yield the network with its mean loss after every epoch."""
+) -> PairNetwork:
+    """Train a network on examples, telling its mean loss after every epoch."""
     torch.manual_seed(schedule.seed)
     strips = torch.from_numpy(np.concatenate([part.strips for part in examples]))
     facts = torch.from_numpy(np.concatenate([part.facts for part in examples]))
@@ -82,8 +156,8 @@ def train_pair_network(
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.learning_rate, total_steps=schedule.epochs * batches, pct_start=0.1
     )
-    for _ in range(schedule.epochs):
-        network.train()
+    network.train()
+    for epoch in range(schedule.epochs):
         total = 0.0
         for index in torch.randperm(len(right))[: batches * schedule.batch].split(schedule.batch):
             varied = _varied(strips[index].float(), facts[index])
@@ -95,7 +169,8 @@ def train_pair_network(
             optimizer.step()
             rates.step()
             total += float(loss.detach())
-        yield network.eval(), total / batches
+        told(f"epoch {epoch + 1} of {schedule.epochs}: loss {total / batches:.4f}")
+    return network.eval()
 
 
 def _varied(strips: torch.Tensor, facts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
