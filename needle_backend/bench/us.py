@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from needle_backend.bench.timing import machine
+from needle_backend.bench.timing import Timing, in_ms, machine, ratio
 from needle_backend.core.weights import DEFAULT_US_WEIGHTS, find_weights
 from needle_backend.us.detect import TipDetector
 from needle_backend.us.network import Yolot, decode
@@ -32,34 +34,35 @@ def bench_us(weights: str | None, device: str, repeats: int) -> dict[str, Any]:
     half = TipDetector(weights, device, 0.0, bf16=True)
     if half.bf16:
         detectors["bf16"] = half
-    latencies = {"letterbox": latencies_s(lambda: letterbox(frame, half.input_px), repeats)}
+    measured = {"letterbox": latencies(lambda: letterbox(frame, half.input_px), repeats)}
     for name, detector in detectors.items():
-        latencies[f"frame_to_box_{name}"] = latencies_s(lambda d=detector: d.detect(frame), repeats)
-        latencies[f"network_{name}"] = latencies_s(lambda d=detector: _maps(d, frame), repeats)
-    latencies["plain_network"] = latencies_s(_plain(weights, device, half.input_px), repeats)
-    median = {name: float(np.median(values)) for name, values in latencies.items()}
+        measured[f"frame_to_box_{name}"] = latencies(lambda d=detector: d.detect(frame), repeats)
+        measured[f"network_{name}"] = latencies(lambda d=detector: _maps(d, frame), repeats)
+    measured["plain_network"] = latencies(_plain(weights, device, half.input_px), repeats)
+    timings = {
+        name: Timing(statistics.median(one.wall_s), statistics.median(one.processor_s))
+        for name, one in measured.items()
+    }
+    p99_s = {name: float(np.quantile(one.wall_s, 0.99)) for name, one in measured.items()}
+    ratios = {
+        "plain_network_to_network": ratio(timings["plain_network"], timings["network_float32"])
+    }
+    for name in detectors:
+        ratios[f"frame_to_box_to_network_{name}"] = ratio(
+            timings[f"frame_to_box_{name}"], timings[f"network_{name}"]
+        )
     return {
         "benchmark": "us",
         "machine": facts,
         "weights": half.weights_name,
         "sizes": {"rows": FRAME_ROWS, "columns": FRAME_COLUMNS, "input_px": half.input_px},
         "repeats": repeats,
-        "median_ms": _in_ms(median),
-        "p99_ms": _in_ms({n: float(np.quantile(v, 0.99)) for n, v in latencies.items()}),
+        **in_ms(timings),
+        "p99_ms": {name: round(1000 * value, 2) for name, value in p99_s.items()},
         "frames_a_second": {
-            name: round(1 / median[f"frame_to_box_{name}"], 1) for name in detectors
+            name: round(1 / timings[f"frame_to_box_{name}"].wall_s, 1) for name in detectors
         },
-        "ratios": {
-            "plain_network_to_network": round(
-                median["plain_network"] / median["network_float32"], 3
-            ),
-            **{
-                f"frame_to_box_to_network_{name}": round(
-                    median[f"frame_to_box_{name}"] / median[f"network_{name}"], 3
-                )
-                for name in detectors
-            },
-        },
+        "ratios": ratios,
     }
 
 
@@ -69,16 +72,25 @@ def speckle_frame(rng: np.random.Generator) -> np.ndarray:
     return np.clip(amplitude, 0, 255).astype(np.uint8)
 
 
-def latencies_s(function: Callable[[], object], repeats: int) -> list[float]:
+@dataclass(frozen=True)
+class Latencies:
+    """Times of repeated runs in seconds: on the wall's clock, and of the processor."""
+
+    wall_s: list[float]
+    processor_s: list[float]
+
+
+def latencies(function: Callable[[], object], repeats: int) -> Latencies:
     """Run a function some times to warm up, then so many times for its times."""
     for _ in range(WARM_UP):
         function()
-    values = []
+    measured = Latencies([], [])
     for _ in range(repeats):
-        start = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         function()
-        values.append(time.perf_counter() - start)
-    return values
+        measured.processor_s.append(time.process_time() - processor)
+        measured.wall_s.append(time.perf_counter() - wall)
+    return measured
 
 
 def _maps(detector: TipDetector, frame: np.ndarray) -> Sequence[torch.Tensor]:
@@ -104,7 +116,3 @@ def _plain(weights: str | None, device: str, input_px: int) -> Callable[[], obje
 def plain_answer(network: Yolot, square: torch.Tensor) -> torch.Tensor:
     """Return the boxes of a square, the plain way."""
     return decode(network(normalised(square))).boxes
-
-
-def _in_ms(seconds: dict[str, float]) -> dict[str, float]:
-    return {name: round(1000 * value, 2) for name, value in seconds.items()}
