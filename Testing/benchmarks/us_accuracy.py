@@ -1,0 +1,152 @@
+"""Accuracy of the tip detector: simulated sequences, needle-free images, labelled real frames.
+
+    python Testing/benchmarks/us_accuracy.py --sequences BENCH --needle-free IMAGES \
+        --labels LABELS.json --output runs/us
+
+BENCH is a folder of sequences as `needles simulate us` makes them; IMAGES a folder of images without
+a needle, of any sizes; LABELS.json a list of {"file", "index", "width", "height", "visible", "ignore",
+"tip_xy", "uncertainty_px"} with the files beside it. All goes the way of `needles track`: the imaging
+region is found, cut out and looked at, frame by frame. Answers count from the threshold of the
+weights' card on, average precision counts the surest box of each frame whatever its confidence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from needle_backend.core.files import written_whole
+from needle_backend.us.detect import TipDetector
+from needle_backend.us.frames import open_frames
+from needle_backend.us.recording import find_tips
+from needle_backend.us.sector import find_sector, sector_of
+from needle_backend.us.tips import FrameAnswer
+from needle_backend.us.training.evaluate import SCALE_PX, evaluate
+from needle_backend.us.training.evaluate_files import compare, read_sequence_truth
+from needle_backend.us.training.patches import read_grey
+
+NEAR_PX = 20.0
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    arguments = _arguments()
+    detector = TipDetector(arguments.weights, arguments.device)
+    threshold = detector.threshold if arguments.threshold is None else arguments.threshold
+    detector.threshold = 0.0
+    report: dict[str, Any] = {"weights": detector.weights_name, "threshold": threshold}
+    if arguments.sequences:
+        report["sequences"] = on_sequences(detector, arguments.sequences, threshold)
+    if arguments.needle_free:
+        report["needle_free"] = on_needle_free(detector, arguments.needle_free, threshold)
+    if arguments.labels:
+        report["labelled"] = on_labelled(detector, arguments.labels, threshold)
+    with written_whole(arguments.output / "us_accuracy.json") as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=1))
+
+
+def on_sequences(detector: TipDetector, folder: Path, threshold: float) -> dict[str, Any]:
+    """Return :func:`evaluate`'s figures over all sequences of a folder."""
+    compared = {}
+    for truth in sorted(folder.glob("*/truth.json")):
+        source = open_frames(truth.parent / "frames", 30.0)
+        answers = [answer for _, answer in find_tips(source, sector_of(source), detector)]
+        compared[truth.parent.name] = compare(read_sequence_truth(truth), answers)
+    return evaluate(compared, threshold)
+
+
+def on_needle_free(detector: TipDetector, folder: Path, threshold: float) -> dict[str, Any]:
+    """Return answers an image, over all and by the beginning of the images' names."""
+    confidence = defaultdict(list)
+    for path in sorted(folder.glob("*.png")):
+        image = read_grey(path)
+        tip = detector.detect(find_sector(image).crop(image))
+        confidence[path.name.split("_")[0]].append(tip.confidence)
+    every = np.concatenate(list(confidence.values()))
+    return {
+        "images": len(every),
+        "detections_an_image": float(np.mean(every >= threshold)),
+        "by_group": {
+            name: {"images": len(values), "rate": float(np.mean(np.array(values) >= threshold))}
+            for name, values in confidence.items()
+        },
+    }
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """One label and what was answered there."""
+
+    label: dict[str, Any]
+    answer: FrameAnswer
+
+    @property
+    def error_px(self) -> float:
+        """Distance in pixels of the frame scaled to 640 on its longer side."""
+        away = np.subtract((self.answer.tip.x, self.answer.tip.y), self.label["tip_xy"])
+        return float(np.hypot(*away)) * self.scale
+
+    @property
+    def scale(self) -> float:
+        """Pixels at 640 a pixel of the frame."""
+        return SCALE_PX / max(self.label["width"], self.label["height"])
+
+    @property
+    def uncertainty_px(self) -> float:
+        """How far the label itself may be off, at 640."""
+        return (self.label["uncertainty_px"] or 0.0) * self.scale
+
+
+def on_labelled(detector: TipDetector, labels: Path, threshold: float) -> dict[str, Any]:
+    """Return hits among labelled real frames, by the folder their file lies in."""
+    by_file = defaultdict(list)
+    for label in json.loads(labels.read_text(encoding="utf-8")):
+        if label["visible"] and not label["ignore"]:
+            by_file[label["file"]].append(label)
+    frames = defaultdict(list)
+    for file, of_file in by_file.items():
+        path = labels.parent / file
+        source = open_frames(path, None)
+        answers = [answer for _, answer in find_tips(source, sector_of(source), detector)]
+        for label in of_file:
+            # A single image is the only frame of its file, whatever its number in the folder.
+            number = label["index"] if len(answers) > 1 else 0
+            frames[file.split("/")[0]].append(LabelledFrame(label, answers[number]))
+    return {name: _hits(of_source, threshold) for name, of_source in frames.items()}
+
+
+def _hits(frames: list[LabelledFrame], threshold: float) -> dict[str, Any]:
+    sure = [frame for frame in frames if frame.answer.tip.confidence >= threshold]
+    return {
+        "frames": len(frames),
+        "answered": len(sure),
+        "within_uncertainty": sum(frame.error_px <= frame.uncertainty_px for frame in sure),
+        f"within_{NEAR_PX:g}_px": sum(frame.error_px <= NEAR_PX for frame in sure),
+        "best_box_within_20_px_whatever_its_confidence": sum(
+            frame.error_px <= NEAR_PX for frame in frames
+        ),
+        "median_error_px": float(np.median([frame.error_px for frame in sure])) if sure else None,
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Accuracy of the tip detector.")
+    parser.add_argument("--sequences", type=Path, help="folder of sequences with truth.json")
+    parser.add_argument("--needle-free", type=Path, help="folder of images without a needle")
+    parser.add_argument("--labels", type=Path, help="labels.json of real frames")
+    parser.add_argument("--weights", default=None)
+    parser.add_argument("--threshold", type=float, default=None, help="the card's else")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--output", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
