@@ -37,9 +37,9 @@ HEADERS = (
     (_("Moved"), _("How far the end that moved more moved since the earlier CT, mm")),
 )
 WIDTHS_PX = {NEEDLE: 54, LENGTH: 44, ANGLE: 44, CONFIDENCE: 48, STATE: 60, SHOWN: 38, LOCKED: 36}
-WIDTHS_PX |= {8: 40, 9: 62, 10: 50}
+WIDTHS_PX |= {8: 40, 9: 62, 10: 48}
 """Narrow, so that there is room for the reasons to look twice."""
-LEAST_PX, ROW_PX = 36, 24
+LEAST_PX, LEAST_OF_DOUBTS_PX, ROW_PX = 36, 80, 24
 STATES = {
     ReviewState.found: _("found"),
     ReviewState.edited: _("edited"),
@@ -144,7 +144,8 @@ class NeedleTable:
         for column, width_px in WIDTHS_PX.items():
             widget.setColumnWidth(column, width_px)
         header.setMinimumSectionSize(LEAST_PX)
-        header.setSectionResizeMode(DOUBTS, qt.QHeaderView.Stretch)
+        for column in (SHOWN, LOCKED):
+            header.moveSection(header.visualIndex(column), len(HEADERS) - 1)
         widget.verticalHeader().setDefaultSectionSize(ROW_PX)
         header.setSortIndicatorShown(True)
         self._show_order()
@@ -182,6 +183,18 @@ class NeedleTable:
             for row, record in enumerate(self._rows):
                 if note := notes.get(record.uid):
                     self._put(row, column, note.text, note.sentence)
+        self._share_width()
+
+    def _share_width(self) -> None:
+        """Give the doubts what is left, or where that is too little, let the table be scrolled."""
+        widget, header = self._widget, self._widget.horizontalHeader()
+        others = (c for c in range(len(HEADERS)) if c != DOUBTS and not widget.isColumnHidden(c))
+        left_px = widget.viewport().width - sum(map(widget.columnWidth, others))
+        is_enough = left_px >= LEAST_OF_DOUBTS_PX
+        stretch, fixed = qt.QHeaderView.Stretch, qt.QHeaderView.Interactive
+        header.setSectionResizeMode(DOUBTS, stretch if is_enough else fixed)
+        if not is_enough:
+            widget.setColumnWidth(DOUBTS, LEAST_OF_DOUBTS_PX)
 
     def _put(self, row: int, column: int, text: str, told: str) -> qt.QTableWidgetItem:
         """Make a cell that says something, and tells more when the mouse rests on it."""
