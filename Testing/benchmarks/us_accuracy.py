@@ -3,11 +3,12 @@
     python Testing/benchmarks/us_accuracy.py --sequences BENCH --needle-free IMAGES \
         --labels LABELS.json --output runs/us
 
-BENCH is a folder of sequences as `needles simulate us` makes them; IMAGES a folder of images without
-a needle, of any sizes; LABELS.json a list of {"file", "index", "width", "height", "visible", "ignore",
-"tip_xy", "uncertainty_px"} with the files beside it. All goes the way of `needles track`: the imaging
-region is found, cut out and looked at, frame by frame. Answers count from the threshold of the
-weights' card on, average precision counts the surest box of each frame whatever its confidence.
+BENCH is a folder of sequences as `needles simulate us` makes them; IMAGES a folder of images
+without a needle, of any sizes; LABELS.json a list of {"file", "index", "width", "height",
+"visible", "ignore", "tip_xy", "uncertainty_px"} with the files beside it. All goes the way of
+`needles track`: the imaging region is found, cut out and looked at, frame by frame. Answers count
+from the threshold of the weights' card on; average precision counts the surest box of each frame
+whatever its confidence.
 """
 
 from __future__ import annotations
