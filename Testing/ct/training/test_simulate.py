@@ -156,3 +156,23 @@ def _near(case: SimulatedCase, point: np.ndarray, reach: int, k: int | None = No
     i, j, nearest = np.rint(case.volume.lps_to_ijk(np.asarray(point))).astype(int)
     plane = case.volume.array[nearest if k is None else k]
     return plane[max(0, j - reach) : j + reach + 1, max(0, i - reach) : i + reach + 1]
+
+
+def with_patient(**changes: float) -> SimulationSettings:
+    return replace(SMALL, patient=replace(SMALL.patient, **changes))
+
+
+def test_guide_tubes_change_nothing_but_what_stands_in_the_air():
+    plain, tubed = simulate_case(SMALL, 5), simulate_case(with_patient(guide_tube_share=1.0), 5)
+    assert tubed.needles == plain.needles
+    assert tubed.facts["guide_tubes"] > 0
+    assert (tubed.volume.array.astype(int) - plain.volume.array).max() > 50
+
+
+def test_a_bare_implant_keeps_seeds_and_template_but_no_needle():
+    bare = with_patient(bare_share=1.0, template_share=1.0, seeds_share=1.0, guide_tube_share=1.0)
+    cases = [simulate_case(bare, seed) for seed in range(4)]
+    assert not any(case.needles or case.slice_ends for case in cases)
+    assert any(case.facts["seeds"] for case in cases)
+    assert any(case.facts["template"] for case in cases)
+    assert any(case.facts["guide_tubes"] for case in cases)

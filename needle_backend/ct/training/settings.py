@@ -20,7 +20,11 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class PatientSettings:
-    """The procedural patient and what else lies in the picture."""
+    """The procedural patient and what else lies in the picture.
+
+    ``guide_tube_share`` of the cases have plastic tubes around the needles outside the skin;
+    ``bare_share`` hold seeds, template and tubes, but no needle.
+    """
 
     prone_share: float = 0.5
     half_width_mm: Range = (160, 215)
@@ -31,6 +35,8 @@ class PatientSettings:
     seeds_share: float = 0.4
     seeds: Range = (5, 60)
     template_share: float = 0.5
+    guide_tube_share: float = 0.0
+    bare_share: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from needle_backend.core.settings import draw, draw_int
 from needle_backend.core.volume import Volume
 from needle_backend.ct.training.anatomy import Background, Patient, pelvis
 from needle_backend.ct.training.backgrounds import real_background
+from needle_backend.ct.training.guides import guide_tubes, without_needles
 from needle_backend.ct.training.implants import ImplantPlanner, close_to_another
 from needle_backend.ct.training.labels import SliceEnd, label_needle
 from needle_backend.ct.training.metal import other_metal, place_template, render_implant
 from needle_backend.ct.training.scanner import Scanner
 from needle_backend.ct.training.settings import SimulationSettings
-from needle_backend.ct.training.splat import Grid
+from needle_backend.ct.training.splat import Grid, splat
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,13 @@ def simulate_case(
     background, grid = _draw_background(settings, backgrounds, rng)
     planner = ImplantPlanner(settings.needles, settings.patient, background, grid, rng)
     implant = planner.plan()
+    tubes = guide_tubes(implant, settings.patient, background, grid, seed)
+    implant = without_needles(implant, settings.patient, seed)
     if implant.template is not None:
         place_template(implant.template, background, grid)
     metal = render_implant(implant, grid) + other_metal(settings.patient, background, grid, rng)
+    for guide in tubes:
+        splat(guide.points(), grid, metal)
     scanner = Scanner.drawn(settings.scanner, rng)
     pixel_mm = grid.spacing_mm[0]
     slices = [
@@ -70,6 +75,7 @@ def simulate_case(
         "bowed_needles": sum(bool(needle.bow_lps.any()) for needle in implant.needles),
         "seeds": len(implant.seeds),
         "template": implant.template is not None,
+        "guide_tubes": len(tubes),
         "open_side_lps": background.open_side.tolist(),
         "scanner": asdict(scanner),
     }
