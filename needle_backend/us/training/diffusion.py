@@ -56,12 +56,20 @@ class UNetSettings:
 
 
 class TipUNet(nn.Module):
-    """Predict the noise in patches (n, 1, 64, 64) at their noise steps (n,)."""
+    """Predict the noise in patches (n, 1, 64, 64) at their noise steps (n,).
+
+    Noisy patches are nearly all noise: what is all noise passes by the U-Net, which finds the rest
+    (the velocity of Salimans and Ho 2022, equation 8) and so learns in a fraction of the batches.
+    The loss stays that of the noise.
+    """
 
     def __init__(self, settings: UNetSettings) -> None:
         super().__init__()
         block = settings.unshuffle
         levels = range(len(settings.channels))
+        kept = ddpm().alphas_cumprod.view(-1, 1, 1, 1)
+        self.register_buffer("signal", kept.sqrt(), persistent=False)
+        self.register_buffer("noise", (1 - kept).sqrt(), persistent=False)
         self.unshuffle = nn.PixelUnshuffle(block)
         self.shuffle = nn.PixelShuffle(block)
         self.unet = UNet2DModel(
@@ -85,7 +93,8 @@ class TipUNet(nn.Module):
     def forward(self, noisy: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
         """Return the noise, (n, 1, 64, 64)."""
         blocks = self.unshuffle(noisy).contiguous(memory_format=torch.channels_last)
-        return self.shuffle(self.unet(blocks, step, return_dict=False)[0])
+        velocity = self.shuffle(self.unet(blocks, step, return_dict=False)[0])
+        return self.noise[step] * noisy + self.signal[step] * velocity
 
 
 def ddpm() -> DDPMScheduler:

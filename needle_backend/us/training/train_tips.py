@@ -181,6 +181,7 @@ def _trainer(schedule: TipScheduleSettings, output: Path, max_hours: float | Non
         val_check_interval=schedule.validate_every,
         check_val_every_n_epoch=None,
         log_every_n_steps=50,
+        gradient_clip_val=1.0,
         enable_progress_bar=False,
         num_sanity_val_steps=0,
         default_root_dir=output,
