@@ -104,8 +104,9 @@ class NeedleLocalizationLogic(ScriptedLoadableModuleLogic):
         InputError
             When something is missing and was not installed.
         """
-        if self._backend is None:
+        if self._backend is None and installation.missing_packages():
             installation.require_backend_packages()
+            end_session_process()  # one that has started without them does not see them
 
     def backend(self) -> PolledBackend:
         """Return what needles are asked of; its process starts with the first request."""

@@ -142,3 +142,27 @@ def test_without_a_process_a_needle_can_be_edited_all_the_same(
     chosen_panel.ui.swapButton.click()
     assert cells(chosen_panel)[0][4] == "edited"
     assert chosen_panel.ui.statusLabel.text.startswith("Slicer's Python interpreter is missing")
+
+
+def test_after_installing_what_was_missing_a_new_process_works(run_on, dialogs, monkeypatch):
+    import slicer.packaging
+
+    from NeedleLocalizationLib.session_process import session_client
+
+    installed = set()
+    monkeypatch.setattr(slicer.packaging, "pip_check", lambda wanted: str(wanted) in installed)
+    assert "packages that are not installed: torch" in run_on("CT")
+    assert not lines()
+    session_client().start()  # as another module may have done
+    without_packages = {process.pid for process in processes()}
+    assert without_packages
+
+    def install():
+        from NeedleLocalizationLib.installation import missing_packages
+
+        installed.update(missing_packages())
+
+    monkeypatch.setattr("NeedleLocalizationLib.installation.require_backend_packages", install)
+    assert run_on("CT").startswith("1 needles found")
+    assert without_packages.isdisjoint(process.pid for process in processes())
+    assert len(dialogs) == 1
