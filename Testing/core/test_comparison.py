@@ -70,3 +70,14 @@ def test_an_earlier_ct_must_be_numbered():
     twice = replace(FOUND[1], id="N01")
     with pytest.raises(InputError, match="2 needles of the first CT are called N01"):
         hold_against(reviewed(FOUND), Others(before=(FOUND[0], twice)))
+
+
+def test_lines_drawn_from_the_handles_are_told():
+    turned = tuple(replace(n, tip_lps=n.handle_lps, handle_lps=n.tip_lps) for n in FOUND)
+    told = hold_against(reviewed(FOUND), Others(plan=turned)).sentences()
+    assert told == (
+        "The plan seems to be drawn from the handles; draw each line from its tip outwards.",
+    )
+    assert hold_against(reviewed(FOUND), Others(reference=turned)).reversed == ("reference",)
+    elsewhere = tuple(needle(n.id, 500.0) for n in FOUND)
+    assert hold_against(reviewed(FOUND), Others(plan=elsewhere)).reversed == ()

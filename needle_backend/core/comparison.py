@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from needle_backend.core.needles import Needle
@@ -52,22 +52,28 @@ class Comparison:
         One for each needle, in the needles' order; rejected ones have no counterparts.
     reference, rescan
         The whole of these comparisons, None where there is nothing to compare with.
+    reversed
+        Names of the sets whose lines seem to begin at the handle.
     """
 
     others: Others = field(default_factory=Others)
     needles: tuple[Compared, ...] = ()
     reference: ReferenceComparison | None = None
     rescan: Rescan | None = None
+    reversed: tuple[str, ...] = ()
 
     def sentences(self) -> tuple[str, ...]:
         """Return what changed since the earlier CT, and how well the reference is met.
 
         Deviations from a plan are told by :func:`needle_backend.core.quality.check_quality`.
         """
-        told: list[str] = []
+        told = [
+            f"The {name} seems to be drawn from the handles; draw each line from its tip outwards."
+            for name in self.reversed
+        ]
         if self.rescan is not None:
             changed = [c for c in self.rescan.changes if c.kind is not ChangeKind.still]
-            told = [self.rescan.in_words(), *(f"{change.in_words()}." for change in changed)]
+            told += [self.rescan.in_words(), *(f"{change.in_words()}." for change in changed)]
         if self.reference is not None:
             told.append(self.reference.in_words())
             if self.reference.missed:
@@ -109,4 +115,24 @@ def hold_against(reviewed: Sequence[ReviewedNeedle], others: Others) -> Comparis
     compared = [Compared()] * len(reviewed)
     for place, one in zip(kept, found, strict=True):
         compared[place] = one
-    return Comparison(others, tuple(compared), reference, rescan)
+    backwards = {
+        "plan": _fit_better_reversed(needles, others.plan, lambda n, p: compare_with_plan(n, p)[0]),
+        "reference": _fit_better_reversed(
+            needles, others.reference, lambda n, r: compare_with_reference(n, r).errors
+        ),
+    }
+    names = tuple(name for name, is_backwards in backwards.items() if is_backwards)
+    return Comparison(others, tuple(compared), reference, rescan, names)
+
+
+def _fit_better_reversed(
+    needles: Sequence[Needle],
+    lines: Sequence[Needle],
+    pair: Callable[[Sequence[Needle], Sequence[Needle]], Sequence[object]],
+) -> bool:
+    """Tell whether more needles had a counterpart if the lines were turned round."""
+    paired = len(pair(needles, lines))
+    if 2 * paired >= min(len(needles), len(lines)):
+        return False
+    turned = [replace(n, tip_lps=n.handle_lps, handle_lps=n.tip_lps) for n in lines]
+    return len(pair(needles, turned)) > 2 * paired
