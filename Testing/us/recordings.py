@@ -5,6 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import SimpleITK as sitk
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    UltrasoundMultiFrameImageStorage,
+    generate_uid,
+)
 
 ROWS, COLUMNS = 48, 64
 
@@ -64,4 +72,28 @@ axis 0 index values:={times}
 
 """
     path.write_bytes(head.encode() + np.ascontiguousarray(np.moveaxis(frames, 0, -1)).tobytes())
+    return path
+
+
+def write_colour_loop(path, frames, photometric, is_compressed):
+    """Write red, green, blue frames as a scanner's DICOM loop of 25 frames a second."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = JPEGBaseline8Bit if is_compressed else ExplicitVRLittleEndian
+    loop = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    loop.SOPClassUID, loop.SOPInstanceUID = UltrasoundMultiFrameImageStorage, generate_uid()
+    loop.Modality = "US"
+    loop.NumberOfFrames, loop.Rows, loop.Columns, loop.SamplesPerPixel = frames.shape
+    loop.PhotometricInterpretation, loop.PlanarConfiguration = photometric, 0
+    loop.BitsAllocated = loop.BitsStored = 8
+    loop.HighBit, loop.PixelRepresentation = 7, 0
+    loop.FrameTime = 40.0
+    if is_compressed:
+        jpegs = [cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes() for frame in frames]
+        loop.PixelData = encapsulate(jpegs)
+        loop["PixelData"].is_undefined_length = True
+    else:
+        loop.PixelData = frames.tobytes()
+    loop.save_as(path, enforce_file_format=True)
     return path

@@ -13,6 +13,7 @@ from us.recordings import (
     COLUMNS,
     ROWS,
     grey_frames,
+    write_colour_loop,
     write_images,
     write_sequence,
     write_slicer_sequence,
@@ -131,6 +132,22 @@ def test_a_colour_dicom_is_grey(tmp_path):
     image = sitk.GetImageFromArray(frames, isVector=True)
     sitk.WriteImage(image, str(tmp_path / "a.dcm"), imageIO="GDCMImageIO")
     np.testing.assert_allclose(images_of(tmp_path / "a.dcm")[0], frames[..., 0], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "is_compressed"),
+    [("RGB", False), ("YBR_FULL_422", True), ("RGB", True)],
+    ids=["plain", "JPEG", "JPEG that hides its chroma"],
+)
+def test_a_colour_loop_of_a_scanner_is_grey(tmp_path, photometric, is_compressed):
+    grey = grey_frames(5, rows=96, columns=128)
+    colours = np.repeat(grey[..., None], 3, axis=-1)
+    colours[:, 10:26, 10:26] = (255, 200, 0)
+    path = write_colour_loop(tmp_path / "a.dcm", colours, photometric, is_compressed)
+    read = images_of(path)
+    np.testing.assert_allclose(read[:, 32:], grey[:, 32:], atol=3)
+    assert abs(int(read[2, 18, 18]) - round(0.299 * 255 + 0.587 * 200)) <= 2
+    assert open_frames(path).fps == 25.0
 
 
 def test_brightness_and_chroma_that_call_themselves_colours_are_grey(tmp_path):
@@ -267,6 +284,11 @@ def test_volumes_are_no_frames(tmp_path):
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "some").mkdir()
     assert "holds no images" in refusal(tmp_path / "some")
+
+
+def test_a_folder_whose_images_lie_deeper_says_where(tmp_path):
+    frames = write_images(tmp_path / "sequence" / "frames", grey_frames(1))
+    assert f"but {frames} does; give that" in refusal(tmp_path / "sequence")
 
 
 def test_names_beyond_ascii_are_fine(tmp_path):

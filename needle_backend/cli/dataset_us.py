@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from needle_backend.cli.regions import parse_region
-from needle_backend.cli.terminal import warn
+from needle_backend.cli.terminal import progress_bar, warn
 from needle_backend.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def us(
     """Cut recordings or labelled images to their imaging region, grey, with their origin."""
     from needle_backend.us.training.make_images import make_images
 
-    made = make_images(input, output, every, parse_region(crop), _sizes(subset))
+    region, sizes = parse_region(crop), _sizes(subset)
+    with progress_bar({"images": 1.0}) as progress:
+        made = make_images(input, output, every, region, sizes, progress)
     for one in made:
         typer.echo(_told(one))
     warn(sentence for one in made for sentence in one.warnings)

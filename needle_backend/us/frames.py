@@ -133,14 +133,22 @@ def image_files(folder: Path) -> list[Path]:
     InputError
         When there are none.
     """
-    files = [
+    files = _images_in(folder)
+    if not files:
+        deeper = [path for path in sorted(folder.iterdir()) if path.is_dir() and _images_in(path)]
+        hint = (
+            f"but {deeper[0]} does; give that" if deeper else f"none of {', '.join(IMAGE_ENDINGS)}"
+        )
+        raise InputError(f"{folder} holds no images itself, {hint}.")
+    return sorted(files, key=natural_order)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [
         path
         for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_ENDINGS and path.is_file() and not path.name.startswith(".")
     ]
-    if not files:
-        raise InputError(f"{folder} holds no images ({', '.join(IMAGE_ENDINGS)}).")
-    return sorted(files, key=natural_order)
 
 
 def natural_order(path: Path) -> list[tuple[int, int, str]]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import check_writable
+from needle_backend.core.progress import Progress, no_progress
 from needle_backend.us.frames import FrameSource, open_frames
 from needle_backend.us.sector import Rect, colour_warning, sector_of
 from needle_backend.us.training.coco_files import IMAGES, LabelledImage, checked_box, write_coco
@@ -64,6 +65,7 @@ def make_images(
     every: int,
     crop: Rect | None = None,
     subsets: Sequence[int] = (),
+    progress: Progress = no_progress,
 ) -> tuple[MadeImages, ...]:
     """Write the images of recordings, or of labelled sets.
 
@@ -79,6 +81,8 @@ def make_images(
         The imaging region; found in each recording, or labelled image, when not given.
     subsets
         Sizes of the subsets.
+    progress
+        Called with the stage "images" after each input.
 
     Raises
     ------
@@ -94,9 +98,9 @@ def make_images(
         )
     with _whole_folder(output) as folder:
         if labelled:
-            made, rows = _labelled_images(labelled, folder, crop)
+            made, rows = _labelled_images(labelled, folder, crop, progress)
         else:
-            made, rows = _frames(inputs, folder, every, crop)
+            made, rows = _frames(inputs, folder, every, crop, progress)
         content = {
             "every": None if labelled else every,
             "images": rows,
@@ -124,7 +128,7 @@ def _whole_folder(output: Path) -> Iterator[Path]:
 
 
 def _frames(
-    inputs: Sequence[Path], folder: Path, every: int, crop: Rect | None
+    inputs: Sequence[Path], folder: Path, every: int, crop: Rect | None, progress: Progress
 ) -> tuple[list[MadeImages], list[dict[str, Any]]]:
     made, rows = [], []
     for number, path in enumerate(inputs):
@@ -148,11 +152,12 @@ def _frames(
         warning = colour_warning(source, sector)
         warnings = () if warning is None else (warning,)
         made.append(MadeImages(path, len(rows) - before, (sector.rect,), None, warnings))
+        progress("images", (number + 1) / len(inputs))
     return made, rows
 
 
 def _labelled_images(
-    inputs: Sequence[Path], folder: Path, crop: Rect | None
+    inputs: Sequence[Path], folder: Path, crop: Rect | None, progress: Progress
 ) -> tuple[list[MadeImages], list[dict[str, Any]]]:
     made, rows = [], []
     images: list[LabelledImage] = []
@@ -176,6 +181,7 @@ def _labelled_images(
         warnings = (warning,) if coloured else ()
         count = len(labelled.images)
         made.append(MadeImages(path, count, tuple(regions), labelled.box_count, warnings))
+        progress("images", (number + 1) / len(inputs))
     write_coco(folder, images, {"description": "needle tips in ultrasound"})
     return made, rows
 
