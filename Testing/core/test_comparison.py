@@ -78,6 +78,6 @@ def test_lines_drawn_from_the_handles_are_told():
     assert told == (
         "The plan seems to be drawn from the handles; draw each line from its tip outwards.",
     )
-    assert hold_against(reviewed(FOUND), Others(reference=turned)).reversed == ("reference",)
+    assert hold_against(reviewed(FOUND), Others(reference=turned)).drawn_backwards == ("reference",)
     elsewhere = tuple(needle(n.id, 500.0) for n in FOUND)
-    assert hold_against(reviewed(FOUND), Others(plan=elsewhere)).reversed == ()
+    assert hold_against(reviewed(FOUND), Others(plan=elsewhere)).drawn_backwards == ()

@@ -52,7 +52,7 @@ class Comparison:
         One for each needle, in the needles' order; rejected ones have no counterparts.
     reference, rescan
         The whole of these comparisons, None where there is nothing to compare with.
-    reversed
+    drawn_backwards
         Names of the sets whose lines seem to begin at the handle.
     """
 
@@ -60,7 +60,7 @@ class Comparison:
     needles: tuple[Compared, ...] = ()
     reference: ReferenceComparison | None = None
     rescan: Rescan | None = None
-    reversed: tuple[str, ...] = ()
+    drawn_backwards: tuple[str, ...] = ()
 
     def sentences(self) -> tuple[str, ...]:
         """Return what changed since the earlier CT, and how well the reference is met.
@@ -69,7 +69,7 @@ class Comparison:
         """
         told = [
             f"The {name} seems to be drawn from the handles; draw each line from its tip outwards."
-            for name in self.reversed
+            for name in self.drawn_backwards
         ]
         if self.rescan is not None:
             changed = [c for c in self.rescan.changes if c.kind is not ChangeKind.still]
