@@ -230,7 +230,9 @@ def needles_from_ends(
     needles, surplus = assess(matching, pairs, tips, handles, volume)
     cancel.raise_if_cancelled()
     return LocateResult(
-        needles=number_needles(refine_needles(needles, tophat, volume)),
+        needles=number_needles(
+            refine_needles(needles, pairs.placed[matching.chosen], tophat, volume)
+        ),
         count=matching.count,
         unmatched_tips=_points(tips, matching.unmatched_tips),
         unmatched_handles=_points(handles, matching.unmatched_handles),

@@ -16,8 +16,8 @@ import numpy as np
 from needle_backend.core.geometry import unit_vectors
 from needle_backend.core.volume import Volume
 
-SAMPLES = 40
-"""Samples along a shaft: 3 to 6 mm apart."""
+SAMPLES = 28
+"""Samples along a shaft: 4 to 8 mm apart."""
 TIP_MARGIN_MM, HUB_MARGIN_MM = 4.0, 16.0
 """Left out at the two ends: the tip's own blur, and the hub."""
 AT_ONCE = 128
