@@ -54,7 +54,9 @@ def rows_of(table):
 
 
 def test_a_table_has_a_row_for_each_frame(needles, detector, video, tmp_path):
-    code, out, err = needles("track", video, "--output", tmp_path / "tips.csv", "--crop", WHOLE)
+    code, out, err = needles(
+        *("track", video, "--output", tmp_path / "tips.csv", "--crop", WHOLE, "--no-association")
+    )
     assert code == 0
     assert "4 frames" in out and "tip found in 3, lost in 1" in out
     assert err == "Warning: the GPU is on holiday\n"
@@ -64,6 +66,15 @@ def test_a_table_has_a_row_for_each_frame(needles, detector, video, tmp_path):
     assert [row["state"] for row in rows] == ["detected", "lost", "detected", "detected"]
     assert (float(rows[0]["x"]), float(rows[0]["confidence"])) == (30.0, 0.75)
     assert (rows[1]["x"], float(rows[1]["confidence"])) == ("", 0.0)
+
+
+def test_unless_switched_off_a_tip_counts_once_it_was_seen_again(
+    needles, detector, video, tmp_path
+):
+    _, out, _ = needles("track", video, "--output", tmp_path / "tips.csv", "--crop", WHOLE)
+    states = [row["state"] for row in rows_of(tmp_path / "tips.csv")]
+    assert states == ["lost", "lost", "detected", "detected"]
+    assert "tip found in 2, lost in 2" in out
 
 
 def test_options_reach_the_detector(needles, detector, video, tmp_path):
@@ -108,7 +119,7 @@ def test_one_image_is_fine(needles, detector, tmp_path):
 def test_a_given_region_is_looked_at_alone(needles, detector, video, tmp_path):
     needles("track", video, "--output", tmp_path / "tips.csv", "--crop", "4,6,60,46")
     assert {image.shape for image in detector.images} == {(40, 56)}
-    row = rows_of(tmp_path / "tips.csv")[0]
+    row = rows_of(tmp_path / "tips.csv")[3]
     assert (float(row["x"]), float(row["y"])) == (34.0, 26.0)
 
 

@@ -9,6 +9,7 @@ from needle_backend.us.frames import open_frames
 from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import sector_of
 from needle_backend.us.tips import Tip
+from needle_backend.us.track import Tracker
 
 
 class Brightest:
@@ -38,3 +39,13 @@ def test_tips_come_in_pixels_of_the_frame_and_frames_without_one_are_lost(tmp_pa
     assert (answers[2].tip.x, answers[2].tip.y) == (18.0, 22.0)
     assert [(answer.frame, answer.time_s) for answer in answers] == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert answers[1].tip is None
+
+
+def test_with_a_tracker_a_tip_counts_once_it_is_seen_again_and_is_then_predicted(tmp_path):
+    frames = grey_frames(4) // 2
+    frames[0, 30, 40], frames[1, 30, 41] = 255, 255
+    source = open_frames(write_images(tmp_path / "some", frames), fps=10.0)
+    sector = sector_of(source, (4, 6, 60, 46))
+    found = find_tips(source, sector, Brightest(), Tracker(source.size))
+    states = [answer.state for _, answer in found]
+    assert states == ["lost", "detected", "predicted", "predicted"]

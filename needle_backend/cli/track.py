@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from enum import StrEnum
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from needle_backend.us.frames import Frame, FrameSource
     from needle_backend.us.sector import Sector
     from needle_backend.us.tips import FrameAnswer
+    from needle_backend.us.track import Tracker
 
 
 class Model(StrEnum):
@@ -61,6 +63,14 @@ def track(
         str | None,
         typer.Option(metavar="X0,Y0,X1,Y1", help="The imaging region; found when not given."),
     ] = None,
+    association: Annotated[
+        bool,
+        typer.Option(
+            help="Follow one tip from frame to frame: a detection counts once it is seen again "
+            "near by, and the tip is predicted for at most 0.5 s. Switch it off for images that "
+            "do not follow one another."
+        ),
+    ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     weights: Annotated[
         str | None, typer.Option(help="Weights by name or file; see needles info.")
@@ -69,6 +79,7 @@ def track(
     """Find the needle's tip in every frame of an ultrasound recording."""
     from needle_backend.us.frames import open_frames
     from needle_backend.us.sector import sector_of
+    from needle_backend.us.track import Tracker
     from needle_backend.us.track_table import write_tips
 
     check_outputs([input], [(output, ".csv"), (overlay, ".mp4"), (activation, ".png")])
@@ -76,10 +87,12 @@ def track(
     source = open_frames(input, fps)
     sector = sector_of(source, region)
     detector = make_detector(weights, device, threshold)
+    follows = association and source.count != 1  # one image has none to be seen again in
+    tracker = Tracker(source.size) if follows else None
     warn([*_doubts(source, sector), *detector.warnings])
     start = time.perf_counter()
     with ExitStack() as outputs:
-        answers, surest = _look(source, sector, detector, overlay, outputs)
+        answers, surest = _look(source, sector, detector, tracker, overlay, outputs)
         if activation is not None:
             _write_activation(activation, detector, sector, surest)
         write_tips(output, answers)
@@ -114,6 +127,7 @@ def _look(
     source: FrameSource,
     sector: Sector,
     detector: TipDetector,
+    tracker: Tracker | None,
     overlay: Path | None,
     outputs: ExitStack,
 ) -> tuple[list[FrameAnswer], Frame]:
@@ -129,7 +143,7 @@ def _look(
     answers: list[FrameAnswer] = []
     surest, most_sure = None, -1.0
     with progress_bar({"track": 1.0}) as progress:
-        for frame, answer in find_tips(source, sector, detector):
+        for frame, answer in find_tips(source, sector, detector, tracker):
             answers.append(answer)
             confidence = 0.0 if answer.tip is None else answer.tip.confidence
             if confidence > most_sure:
@@ -157,10 +171,11 @@ def _tell(
     answers: Sequence[FrameAnswer], name: str, detector: TipDetector, elapsed_s: float
 ) -> None:
     """Print in how many frames the tip was found, and how long that took."""
-    found = sum(answer.tip is not None for answer in answers)
+    states = Counter(answer.state for answer in answers)
+    predicted = f"predicted in {states['predicted']}, " if states["predicted"] else ""
     frames = "1 frame" if len(answers) == 1 else f"{len(answers)} frames"
     typer.echo(
-        f"{frames} of {name}: tip found in {found}, lost in {len(answers) - found} "
-        f"({len(answers) / elapsed_s:.0f} frames/s on {detector.device} with "
+        f"{frames} of {name}: tip found in {states['detected']}, {predicted}lost in "
+        f"{states['lost']} ({len(answers) / elapsed_s:.0f} frames/s on {detector.device} with "
         f"{detector.weights_name})."
     )

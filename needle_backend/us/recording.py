@@ -11,6 +11,7 @@ import numpy as np
 from needle_backend.us.frames import Frame, FrameSource
 from needle_backend.us.sector import Sector
 from needle_backend.us.tips import DETECTED, LOST, FrameAnswer, Tip
+from needle_backend.us.track import Tracker
 
 
 class Detector(Protocol):
@@ -21,9 +22,18 @@ class Detector(Protocol):
 
 
 def find_tips(
-    source: FrameSource, sector: Sector, detector: Detector
+    source: FrameSource, sector: Sector, detector: Detector, tracker: Tracker | None = None
 ) -> Iterator[tuple[Frame, FrameAnswer]]:
     """Look for the tip in the imaging region of each frame.
+
+    Parameters
+    ----------
+    source, sector
+        The recording, and where its image is.
+    detector
+        Looks at each frame by itself.
+    tracker
+        Joins what was detected from frame to frame; without one every detection is an answer.
 
     Yields
     ------
@@ -40,5 +50,8 @@ def find_tips(
         tip = detector.detect(sector.crop(frame.image))
         if tip is not None:
             tip = replace(tip, x=tip.x + x0, y=tip.y + y0)
-        state = LOST if tip is None else DETECTED
-        yield frame, FrameAnswer(frame.index, frame.time_s, state, tip)
+        if tracker is not None:
+            yield frame, tracker.follow(frame.index, frame.time_s, tip)
+        else:
+            state = LOST if tip is None else DETECTED
+            yield frame, FrameAnswer(frame.index, frame.time_s, state, tip)
