@@ -26,7 +26,7 @@ likely, with a tip that no other handle claims, needs none."""
 LEAST_HUB_HEATMAP = 0.4
 """Shafts are followed from handles detected this surely."""
 LENGTHS_TRIED = 4
-TRACED_PER_HANDLE = 4
+TRACED_PER_HANDLE = 3
 SHIFTS_OF_TRACED = 2
 """How often a followed line is laid onto the shaft it follows."""
 KEPT_PER_HANDLE = 6

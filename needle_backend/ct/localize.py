@@ -26,6 +26,7 @@ from needle_backend.core.weights import WeightsFile, find_weights
 from needle_backend.ct.doubts import assess
 from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
+from needle_backend.ct.lengths import settle_lengths
 from needle_backend.ct.match import match
 from needle_backend.ct.preprocess import InputSettings, white_top_hat, white_top_hat_on
 from needle_backend.ct.refine import refine_needles
@@ -229,10 +230,9 @@ def needles_from_ends(
     matching = match(pairs, tips, handles, options.count, options.solver)
     needles, surplus = assess(matching, pairs, tips, handles, volume)
     cancel.raise_if_cancelled()
+    refined = refine_needles(needles, pairs.placed[matching.chosen], tophat, volume)
     return LocateResult(
-        needles=number_needles(
-            refine_needles(needles, pairs.placed[matching.chosen], tophat, volume)
-        ),
+        needles=number_needles(settle_lengths(refined)),
         count=matching.count,
         unmatched_tips=_points(tips, matching.unmatched_tips),
         unmatched_handles=_points(handles, matching.unmatched_handles),

@@ -40,6 +40,8 @@ GATE_MM = 5.0
 CONTRAST = (0.75, 1.3)
 """Strips are made brighter or darker by such factors, as other metal and blur would."""
 NOISE = 0.08
+HIDDEN_SHARE = 0.05
+"""How often a slice beside the line's own is missing, as at the volume's ends."""
 FACT_NOISE = np.array([0.05, 0.05, 0.05, 0.1, 0.1, 0.05, 0.02, 0, 0, 0, 0, *([0.03] * 7)])
 
 
@@ -174,7 +176,7 @@ def train_pair_network(
 
 
 def _varied(strips: torch.Tensor, facts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mirror strips across and through the slices, change their contrast, add noise."""
+    """Mirror strips, change their contrast, add noise, hide slices beside the line."""
     count, _, places = strips.shape
     bright = strips[:, :BRIGHTNESS].reshape(count, len(SLICES), len(ACROSS_MM), places)
     between = strips[:, BRIGHTNESS].clone()
@@ -182,6 +184,9 @@ def _varied(strips: torch.Tensor, facts: torch.Tensor) -> tuple[torch.Tensor, to
     bright[mirrored] = bright[mirrored].flip(2)
     bright[turned] = bright[turned].flip(1)
     between[turned] = -between[turned]
+    hidden = torch.rand(count, len(SLICES)) < HIDDEN_SHARE
+    hidden[:, len(SLICES) // 2] = False
+    bright = bright * ~hidden[:, :, None, None]
     bright = bright * torch.empty(count, 1, 1, 1).uniform_(*CONTRAST)
     bright = bright + torch.randn_like(bright) * torch.empty(count, 1, 1, 1).uniform_(0, NOISE)
     bright = bright.clamp(min=0).reshape(count, BRIGHTNESS, places)
