@@ -137,7 +137,7 @@ def select(panel: Any, number: str) -> Any:
 
 
 def assert_scene_and_table_agree(panel: Any) -> None:
-    """Compare each row with its line in the scene, and the history with both."""
+    """Compare each row with its line in the scene, and history and comparisons with both."""
     from NeedleLocalizationLib.needle_nodes import VOLUME_REFERENCE, read_implant
     from NeedleLocalizationLib.needle_table import LOCKED, SHOWN
 
@@ -155,6 +155,7 @@ def assert_scene_and_table_agree(panel: Any) -> None:
         line = lines_of_volume[texts[0]]
         log = json.loads(line.GetAttribute("NeedleGuide.log"))
         is_locked = all(line.GetNthControlPointLocked(i) for i in range(2)) or line.GetLocked()
+        assert line.GetTransformNodeID() == volume_node.GetTransformNodeID()
         assert texts[1] == f"{line.GetLineLengthWorld():.1f}"
         assert texts[4] == (log[-1]["state"] if log else "found")
         assert texts[7] == "; ".join(json.loads(line.GetAttribute("NeedleGuide.doubts")))
@@ -164,8 +165,31 @@ def assert_scene_and_table_agree(panel: Any) -> None:
     assert (review is None) == (volume_node is None)
     if review is not None:
         assert review.implant == read_implant(volume_node)
+        assert_comparisons_agree(table, review)
     names = {node.GetName() for node in panel._review._observer._tags}
     assert names == set(lines_of_volume)
+
+
+def assert_comparisons_agree(table: Any, review: Any) -> None:
+    """Compare each column of a comparison with what the scene's lines say now."""
+    from NeedleLocalizationLib.comparing import compare, others_in_frame
+    from NeedleLocalizationLib.comparison_notes import notes_of
+    from NeedleLocalizationLib.needle_table import NEEDLE, NOTE_COLUMNS
+
+    comparison, _ = compare(review.implant.reviewed, others_in_frame(review.volume_node))
+    notes = notes_of(review.implant, comparison)
+    for column, name in NOTE_COLUMNS.items():
+        assert table.isColumnHidden(column) == (name not in notes)
+        shown = sorted(
+            (table.item(row, NEEDLE).text(), table.item(row, column).text())
+            for row in range(table.rowCount if name in notes else 0)
+        )
+        of_needle = notes.get(name, {})
+        assert shown == sorted(
+            (record.id, of_needle[record.uid].text)
+            for record in review.implant.needles
+            if of_needle
+        )
 
 
 def is_checked(item: Any) -> bool:
