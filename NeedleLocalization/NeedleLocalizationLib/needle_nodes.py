@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import slicer
 import vtk
 from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
@@ -108,15 +107,13 @@ def world_ends_ras(node: vtkMRMLMarkupsLineNode) -> tuple[Point, Point]:
 
 def to_frame_of(volume_node: vtkMRMLScalarVolumeNode) -> Callable[[Point], Point]:
     """Return what turns a point of the world, LPS mm, into one of the volume's own frame."""
-    to_world = vtk.vtkMatrix4x4()
-    transform = volume_node.GetParentTransformNode()
-    if transform is not None:
-        transform.GetMatrixTransformToWorld(to_world)
-    to_local = np.linalg.inv(slicer.util.arrayFromVTKMatrix(to_world))
+    to_local = vtk.vtkGeneralTransform()  # also where a transform is not linear
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(
+        None, volume_node.GetParentTransformNode(), to_local
+    )
 
     def local(point_lps: Point) -> Point:
-        ras = np.array([*swap_lps_ras(point_lps), 1.0])
-        return swap_lps_ras(as_point((to_local @ ras)[:3]))
+        return swap_lps_ras(as_point(to_local.TransformPoint(swap_lps_ras(point_lps))))
 
     return local
 

@@ -30,7 +30,8 @@ def reviewed(chosen_panel, apply):
 
 def observer_count(panel, scene):
     """Count the scene's observers and those of the panel's parts; a node does not tell its own."""
-    parts = (panel, panel._review._drawing._placing)
+    review = panel._review
+    parts = (panel, panel._following, review._drawing._placing, review._comparing)
     return str(scene).count("vtkObserver (") + sum(len(part.Observations) for part in parts)
 
 

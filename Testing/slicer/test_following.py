@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
+import vtk
 
+from needle_backend.core.markups import write_markups
 from slicer_harness.needle_localization import (
     DOUBTED,
     QuickLocalizer,
@@ -122,3 +124,35 @@ def test_needles_of_a_reopened_scene_follow_too(found, scene, volume_node, tmp_p
     reopened = found.ui.volumeSelector.currentNode()
     reopened.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
     np.testing.assert_allclose(tips(), moved(at_first, TURN), atol=1e-6)
+
+
+@pytest.fixture
+def bent():
+    """A transform that is not linear."""
+    corners = np.array(np.meshgrid(*[[-200.0, 200.0]] * 3)).reshape(3, -1).T
+    spline = vtk.vtkThinPlateSplineTransform()
+    for set_landmarks, by_mm in ((spline.SetSourceLandmarks, 0), (spline.SetTargetLandmarks, 4)):
+        points = vtk.vtkPoints()
+        for i, corner in enumerate(corners):
+            points.InsertNextPoint(corner + by_mm * (i % 3))
+        set_landmarks(points)
+    spline.SetBasisToR()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+    node.SetAndObserveTransformToParent(spline)
+    return node
+
+
+def test_needles_under_a_bent_transform_are_compared_where_they_are_seen(
+    found, volume_node, bent, tmp_path
+):
+    from NeedleLocalizationLib.comparing import Counterparts, choose_counterparts
+    from NeedleLocalizationLib.line_sets import load_line_set, needle_of_line
+
+    at_first = tips()
+    volume_node.SetAndObserveTransformNodeID(bent.GetID())
+    assert np.abs(tips() - at_first).max() > 1.0
+    write_markups(tmp_path / "plan.mrk.json", [needle_of_line(line) for line in lines()])
+    choose_counterparts(volume_node, Counterparts(plan=load_line_set(tmp_path / "plan.mrk.json")))
+    found.enter()
+    slicer.app.processEvents()
+    assert {row[8] for row in cells(found)} == {"0.0"}
