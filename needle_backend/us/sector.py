@@ -75,16 +75,48 @@ def sector_of(source: FrameSource, crop: Rect | None = None) -> Sector:
         When the region is too small to show a needle, or the given one is not inside the frame.
     """
     if crop is not None:
-        return _given(source, crop)
+        return given_sector(source.name, source.size, crop)
     frames = itertools.islice(source, _LOOKED_AT.start, _LOOKED_AT.stop, _LOOKED_AT.step)
-    sector = find_sector([frame.image for frame in frames])
+    return sector_in([frame.image for frame in frames], source.name)
+
+
+def sector_in(images: Sequence[np.ndarray], name: str) -> Sector:
+    """Find the imaging region that images of one kind share; ``name`` says whose they are.
+
+    Raises
+    ------
+    InputError
+        When the region is too small to show a needle.
+    """
+    sector = find_sector(images)
     width, height = _size(sector.rect)
     if min(width, height) < SMALLEST_PX:
         raise InputError(
-            f"{source.name} shows an imaging region of only {width} x {height} pixels; at least "
+            f"{name} shows an imaging region of only {width} x {height} pixels; at least "
             f"{SMALLEST_PX} x {SMALLEST_PX} are needed, so record it larger or give --crop."
         )
     return sector
+
+
+def given_sector(name: str, size: tuple[int, int], crop: Rect) -> Sector:
+    """Return the region that a user gives, in frames of a size (columns, rows).
+
+    Raises
+    ------
+    InputError
+        When it does not lie inside them, or is too small to show a needle.
+    """
+    columns, rows = size
+    x0, y0, x1, y1 = crop
+    width, height = _size(crop)
+    if min(x0, y0, columns - x1, rows - y1) < 0 or min(width, height) < SMALLEST_PX:
+        raise InputError(
+            f"The region {x0},{y0},{x1},{y1} does not fit {name} of {columns} x {rows} pixels; "
+            f"give x0,y0,x1,y1 inside it, at least {SMALLEST_PX} pixels apart."
+        )
+    mask = np.zeros((rows, columns), bool)
+    mask[y0:y1, x0:x1] = True
+    return Sector(crop, mask)
 
 
 def colour_warning(source: FrameSource, sector: Sector) -> str | None:
@@ -171,20 +203,6 @@ def _parts(alive: np.ndarray) -> np.ndarray:
     # Wider ones are the scanner's bars of text above and below the image.
     kept = (area >= _LEAST_PART * area[largest]) & (shared >= _LEAST_OVERLAP * width)
     return np.isin(labels, np.flatnonzero(kept) + 1).astype(np.uint8)
-
-
-def _given(source: FrameSource, crop: Rect) -> Sector:
-    columns, rows = source.size
-    x0, y0, x1, y1 = crop
-    width, height = _size(crop)
-    if min(x0, y0, columns - x1, rows - y1) < 0 or min(width, height) < SMALLEST_PX:
-        raise InputError(
-            f"The region {x0},{y0},{x1},{y1} does not fit {source.name} of {columns} x {rows} "
-            f"pixels; give x0,y0,x1,y1 inside it, at least {SMALLEST_PX} pixels apart."
-        )
-    mask = np.zeros((rows, columns), bool)
-    mask[y0:y1, x0:x1] = True
-    return Sector(crop, mask)
 
 
 def _size(rect: Rect) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import pytest
 from us.recordings import grey_frames, write_images, write_sequence, write_video
 
 from needle_backend.core.errors import InputError
+from needle_backend.us.frames import open_frames
 from needle_backend.us.training.coco_files import LabelledImage, read_coco, write_coco
 from needle_backend.us.training.make_images import make_images
 
@@ -88,40 +89,53 @@ def test_a_subset_larger_than_the_whole_is_refused_and_nothing_is_left(tmp_path)
 
 
 @pytest.fixture
-def labelled(tmp_path):
-    """Two labelled images: a tip in the region of the first, one outside that of the second."""
-    folder = write_images(tmp_path / "labelled" / "images", screens(2)).parent
-    boxes = [[100.0, 90.0, 30.0, 20.0]], [[20.0, 90.0, 30.0, 20.0]]
-    images = [
-        LabelledImage(folder / "images" / f"frame_{number}.png", COLUMNS, ROWS, np.array(box))
-        for number, box in enumerate(boxes)
-    ]
-    write_coco(folder, images)
-    return folder
+def label(tmp_path):
+    """Make a folder of two labelled images of speckle in REGION, with a box each."""
+
+    def make(*boxes):
+        folder = write_images(tmp_path / "labelled" / "images", screens(2)).parent
+        images = [
+            LabelledImage(folder / f"images/frame_{number}.png", COLUMNS, ROWS, np.array([box]))
+            for number, box in enumerate(boxes)
+        ]
+        write_coco(folder, images)
+        return folder
+
+    return make
 
 
-def test_boxes_move_with_the_region_and_a_region_grows_to_hold_its_tip(labelled, tmp_path):
-    (made,) = make_images([labelled], tmp_path / "set", every=5)
+INSIDE, LEFT = [100.0, 90.0, 30.0, 20.0], [20.0, 90.0, 30.0, 20.0]
+
+
+def test_boxes_move_with_the_region(label, tmp_path):
+    (made,) = make_images([label(INSIDE, INSIDE)], tmp_path / "set", every=5)
     assert (made.images, made.boxes) == (2, 2)
+    assert near(made.regions[0])
+    x0, y0, _, _ = made.regions[0]
+    for image in read_coco(tmp_path / "set").images:
+        np.testing.assert_allclose(image.boxes, [[100 - x0, 90 - y0, 30, 20]])
+        assert image.facts["source"].endswith(".png")
+
+
+def test_a_region_grows_to_hold_every_tip_and_images_of_one_size_stay_so(label, tmp_path):
+    (made,) = make_images([label(INSIDE, LEFT)], tmp_path / "set", every=5)
+    assert made.regions[0][0] == 20
     first, second = read_coco(tmp_path / "set").images
-    x0, y0, _, _ = first.facts["region"]
-    assert near(first.facts["region"])
-    np.testing.assert_allclose(first.boxes, [[100 - x0, 90 - y0, 30, 20]])
-    assert second.facts["region"][0] == 20
-    assert second.boxes[0, 0] == 0
-    assert first.facts["source"].endswith("frame_0.png")
+    assert (first.width, first.height) == (second.width, second.height)
+    assert (first.boxes[0, 0], second.boxes[0, 0]) == (80, 0)
+    assert len(list(open_frames(tmp_path / "set" / "images"))) == 2
 
 
-def test_a_label_outside_the_given_region_is_named(labelled, tmp_path):
+def test_a_label_outside_the_given_region_is_named(label, tmp_path):
     with pytest.raises(InputError, match=r"frame_1\.png, box 1 within --crop reaches"):
-        make_images([labelled], tmp_path / "set", 5, crop=(60, 50, 160, 130))
+        make_images([label(INSIDE, LEFT)], tmp_path / "set", 5, crop=(60, 50, 160, 130))
     assert not (tmp_path / "set").exists()
 
 
-def test_inputs_with_labels_and_without_are_not_mixed(labelled, tmp_path):
+def test_inputs_with_labels_and_without_are_not_mixed(label, tmp_path):
     recording = write_images(tmp_path / "a", screens(1))
     with pytest.raises(InputError, match=r"has labels and .*a has none"):
-        make_images([recording, labelled], tmp_path / "set", 5)
+        make_images([recording, label(INSIDE, INSIDE)], tmp_path / "set", 5)
 
 
 def test_one_bad_recording_leaves_nothing(tmp_path):

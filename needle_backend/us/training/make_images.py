@@ -27,11 +27,20 @@ from needle_backend.core.errors import InputError
 from needle_backend.core.files import check_writable
 from needle_backend.core.progress import Progress, no_progress
 from needle_backend.us.frames import FrameSource, open_frames
-from needle_backend.us.sector import Rect, colour_warning, sector_of
+from needle_backend.us.sector import (
+    Rect,
+    Sector,
+    colour_warning,
+    given_sector,
+    sector_in,
+    sector_of,
+)
 from needle_backend.us.training.coco_files import IMAGES, LabelledImage, checked_box, write_coco
 from needle_backend.us.training.label_formats import has_labels, read_labels
 
 MANIFEST = "manifest.json"
+
+_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class MadeImages:
     images
         How many images came of it.
     regions
-        The rectangle of each recording or labelled image that was kept, without repetitions.
+        The rectangle that was kept of a recording, or of the labelled images of each size.
     boxes
         How many tips are labelled; None where it is not a labelled set.
     warnings
@@ -78,7 +87,8 @@ def make_images(
     every
         Of a recording each so-manieth frame is taken; of labelled images all.
     crop
-        The imaging region; found in each recording, or labelled image, when not given.
+        The imaging region; found in each recording, or in labelled images of one size, when not
+        given.
     subsets
         Sizes of the subsets.
     progress
@@ -162,28 +172,45 @@ def _labelled_images(
     made, rows = [], []
     images: list[LabelledImage] = []
     for number, path in enumerate(inputs):
-        labelled = read_labels(path)
-        regions: dict[Rect, None] = {}
+        labelled = read_labels(path).images
+        region_of = _regions(labelled, crop)
         coloured = 0
-        for index, image in enumerate(labelled.images):
+        for index, image in enumerate(labelled):
             source = open_frames(image.path)
-            sector = sector_of(source, crop)
+            sector = given_sector(source.name, source.size, region_of[source.size])
             coloured += colour_warning(source, sector) is not None
-            region = sector.rect if crop is not None else _grown(sector.rect, image.boxes)
-            regions[region] = None
             name = f"{number:03d}_{_plain(image.path)}_{index:05d}.png"
-            images.append(_cropped(source, image, region, folder / IMAGES / name))
+            images.append(_cropped(source, image, sector, folder / IMAGES / name))
             rows.append({"file": name, **images[-1].facts})
         warning = (
             f"{coloured} of the images of {path} have colours in their imaging region; what is "
             "drawn there turns grey and teaches what no needle looks like."
         )
-        warnings = (warning,) if coloured else ()
-        count = len(labelled.images)
-        made.append(MadeImages(path, count, tuple(regions), labelled.box_count, warnings))
+        boxes = sum(len(image.boxes) for image in labelled)
+        regions, warnings = tuple(region_of.values()), (warning,) if coloured else ()
+        made.append(MadeImages(path, len(labelled), regions, boxes, warnings))
         progress("images", (number + 1) / len(inputs))
     write_coco(folder, images, {"description": "needle tips in ultrasound"})
     return made, rows
+
+
+def _regions(images: Sequence[LabelledImage], crop: Rect | None) -> dict[tuple[int, int], Rect]:
+    """Return the region of the images of each size; one that was found holds all their tips.
+
+    Images of one size are mostly of one recording, and stay a recording when all are cut alike.
+    """
+    of_size: dict[tuple[int, int], list[LabelledImage]] = {}
+    for image in images:
+        of_size.setdefault((image.width, image.height), []).append(image)
+    if crop is not None:
+        return dict.fromkeys(of_size, crop)
+    regions = {}
+    for size, alike in of_size.items():
+        step = max(1, len(alike) // _LOOKED_AT)
+        looked_at = [frame.image for image in alike[::step] for frame in open_frames(image.path)]
+        sector = sector_in(looked_at, str(alike[0].path))
+        regions[size] = _grown(sector.rect, np.concatenate([image.boxes for image in alike]))
+    return regions
 
 
 def _grown(region: Rect, boxes: np.ndarray) -> Rect:
@@ -196,14 +223,16 @@ def _grown(region: Rect, boxes: np.ndarray) -> Rect:
     return min(x0, int(low[0])), min(y0, int(low[1])), max(x1, int(high[0])), max(y1, int(high[1]))
 
 
-def _cropped(source: FrameSource, image: LabelledImage, region: Rect, path: Path) -> LabelledImage:
+def _cropped(
+    source: FrameSource, image: LabelledImage, sector: Sector, path: Path
+) -> LabelledImage:
     """Write the region of an image, and return it with its boxes moved along."""
-    x0, y0, x1, y1 = region
+    x0, y0, x1, y1 = sector.rect
     (frame,) = source
     moved = image.boxes - np.array([x0, y0, 0, 0])
     for number, box in enumerate(moved, start=1):
         checked_box(box, x1 - x0, y1 - y0, f"{image.path}, box {number} within --crop")
-    _write(path, frame.image[y0:y1, x0:x1])
+    _write(path, sector.crop(frame.image))
     facts = {"source": str(image.path), "region": [x0, y0, x1, y1]}
     return LabelledImage(path, x1 - x0, y1 - y0, moved, facts)
 
