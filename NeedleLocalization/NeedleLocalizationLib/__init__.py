@@ -27,6 +27,7 @@
 - ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel``,
   ``drawing_panel``, ``comparison_panel`` and ``shortcuts`` are its parts
 - ``comparison_notes``: what the table says of needles held against others
+- ``dicom_place``: needles where other systems see them
 - ``export_files``: needles as files; ``export_panel``: the button for it
 - ``installation``: asks for and installs what the backend needs
 - ``self_test``: the module's own test

@@ -24,6 +24,7 @@ from needle_backend.export.dicom_reference import (
 )
 from needle_backend.export.report import Picture, Report, write_report
 from NeedleLocalizationLib.comparing import compare, others_in_world
+from NeedleLocalizationLib.dicom_place import check_place, in_volume_frame
 from NeedleLocalizationLib.installation import require_dicom_packages
 from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of, read_record
 from NeedleLocalizationLib.volume_input import VolumeInput
@@ -54,7 +55,9 @@ class Format:
 def export_needles(
     path: Path, format_: Format, volume_node: vtkMRMLScalarVolumeNode, limits: QualityLimits
 ) -> tuple[str, ...]:
-    """Write a volume's needles, where they lie in the world now; return warnings.
+    """Write a volume's needles; return warnings.
+
+    They lie where they are seen in the scene now; in DICOM files where the volume's images lie.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def _write_rtstruct(path: Path, export: Export) -> tuple[str, ...]:
     from needle_backend.export.rtstruct import write_rtstruct
 
     reference = reference_of(export.volume_node)
-    write_rtstruct(path, export.needles, reference)
+    write_rtstruct(path, in_volume_frame(export.needles, export.volume_node), reference)
     return reference.warnings
 
 
@@ -123,17 +126,27 @@ def _write_structured_report(path: Path, export: Export) -> tuple[str, ...]:
     from needle_backend.export.structured_report import write_structured_report
 
     reference = reference_of(export.volume_node)
-    write_structured_report(path, export.needles, reference)
+    write_structured_report(path, in_volume_frame(export.needles, export.volume_node), reference)
     return reference.warnings
 
 
 def reference_of(volume_node: vtkMRMLScalarVolumeNode) -> DicomReference:
-    """Return the study, series and images that a volume was loaded from; new ones if from none."""
+    """Return the study, series and images that a volume was loaded from; new ones if from none.
+
+    Raises
+    ------
+    InputError
+        When the volume was moved since.
+    """
     database = getattr(slicer, "dicomDatabase", None)
     uids = (volume_node.GetAttribute(INSTANCES_ATTRIBUTE) or "").split()
     files = [database.fileForInstance(uid) for uid in uids] if database is not None else []
     known = [Path(file) for file in files if file]
-    return reference_of_images(known) if known else new_reference()
+    if not known:
+        return new_reference()
+    reference = reference_of_images(known)
+    check_place(volume_node, reference)
+    return reference
 
 
 FORMATS = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from needle_backend.core.dicom import find_series
 from needle_backend.core.errors import InputError
+from needle_backend.core.needles import Point, as_point
 from needle_backend.core.review_log import ReviewedNeedle
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID
 
 @dataclass(frozen=True)
 class ImageUids:
-    """One image of the CT."""
+    """One image of the CT; its first pixel's centre, where the image tells it, in LPS mm."""
 
     sop_class: str
     sop_instance: str
+    position_lps: Point | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def reference_of_images(paths: Sequence[Path]) -> DicomReference:
         study_uid=str(first.StudyInstanceUID),
         series_uid=str(first.SeriesInstanceUID),
         frame_of_reference_uid=frame,
-        images=tuple(ImageUids(str(h.SOPClassUID), str(h.SOPInstanceUID)) for h in headers),
+        images=tuple(
+            ImageUids(str(h.SOPClassUID), str(h.SOPInstanceUID), _position(h)) for h in headers
+        ),
         patient_and_study={name: value for name, value in values.items() if value},
         warnings=warnings,
     )
@@ -179,11 +183,17 @@ def _usable(name: str, value: str) -> str:
     return value
 
 
+def _position(header: Dataset) -> Point | None:
+    values = header.get("ImagePositionPatient")
+    return as_point(values) if values is not None and len(values) == 3 else None
+
+
 def _read_header(path: Path) -> Dataset:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    wanted = [*_UIDS, "FrameOfReferenceUID", "SpecificCharacterSet", *PATIENT_AND_STUDY]
+    others = ("FrameOfReferenceUID", "ImagePositionPatient", "SpecificCharacterSet")
+    wanted = [*_UIDS, *others, *PATIENT_AND_STUDY]
     try:
         header = dcmread(path, stop_before_pixels=True, specific_tags=wanted)
     except (OSError, InvalidDicomError) as error:
