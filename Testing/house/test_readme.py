@@ -39,8 +39,8 @@ def test_every_needles_command_named_in_a_document_exists_with_its_options(line)
     while words and hasattr(command, "commands"):
         assert words[0] in command.commands, f"there is no needles {line}"
         command = command.commands[words.pop(0)]
-    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
-    assert {word for word in words if word.startswith("--")} <= options
+    options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    assert {word for word in words if word.startswith("--")} <= options | {"--help"}
 
 
 def test_the_readme_names_the_commands_people_start_with():

@@ -158,12 +158,11 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _of_images(files: Sequence[Path], name: str, fps: float | None) -> FrameSource:
-    steps = max(1, len(files) // _WINDOW_SAMPLES)
     first = _read_image(files[0])
     window = None
     if first.dtype != np.uint8:
-        samples = [first, *(_read_image(path) for path in files[steps::steps])]
-        window = window_of([to_grey(image, name) for image in samples])
+        sampled = files[:: max(1, len(files) // _WINDOW_SAMPLES)]
+        window = window_of([to_grey(_read_image(path), str(path)) for path in sampled])
 
     def read() -> Iterator[np.ndarray]:
         for path in files:
@@ -199,8 +198,7 @@ def _of_sequence(path: Path, fps: float | None) -> FrameSource:
     frames = recorded.frames
     window = None
     if frames.dtype != np.uint8:
-        steps = max(1, len(frames) // _WINDOW_SAMPLES)
-        places = range(0, len(frames), steps)
+        places = range(0, len(frames), max(1, len(frames) // _WINDOW_SAMPLES))
         window = window_of([to_grey(frames[i], f"{path}, frame {i},") for i in places])
 
     def read() -> Iterator[np.ndarray]:
