@@ -21,7 +21,7 @@
   of needles that a person places, ``completing`` for what is missing of them
 - ``needle_observer``, ``placing``: what the user does in the views
 - ``needle_display``, ``slice_views``: how needles look, and where the views look;
-  ``skin_surface``: the skin in 3D
+  ``skin_surface``: the skin in 3D; ``other_volumes``: what is seen of other volumes' needles
 - ``advanced_panel``: how needles are found, for those who want to know
 - ``run_panel``: Apply, Cancel, progress and status
 - ``review_panel``: buttons and keys; ``needle_table``, ``needle_views``, ``pairing_panel``,

@@ -39,6 +39,7 @@ class NeedleLocalizationParameters:
     ends_visible: bool = False
     detections_visible: bool = False
     skin_visible: bool = False
+    others_visible: bool = False
 
 
 def locate_options(parameters: NeedleLocalizationParameters) -> LocateOptions:

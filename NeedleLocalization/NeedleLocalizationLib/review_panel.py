@@ -29,6 +29,7 @@ from NeedleLocalizationLib.needle_nodes import (
 from NeedleLocalizationLib.needle_observer import NeedleObserver
 from NeedleLocalizationLib.needle_table import NeedleTable, described
 from NeedleLocalizationLib.needle_views import NeedleViews
+from NeedleLocalizationLib.other_volumes import show_others
 from NeedleLocalizationLib.pairing_panel import PairingPanel
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, quality_limits
 from NeedleLocalizationLib.picture_questions import PictureQuestions
@@ -63,6 +64,7 @@ class ReviewPanel:
         self._say = say
         self._reviews: dict[str, Review] = {}
         self._review: Review | None = None
+        self._is_open = False
         self.table = NeedleTable(ui.needleTable, self._on_select, self._on_show, self._on_lock)
         self._views = NeedleViews(ui)
         self._pairing = PairingPanel(ui, self._on_choose_end, self._on_pair)
@@ -129,15 +131,23 @@ class ReviewPanel:
         show_lone_ends(self.volume_node, self._parameters.ends_visible)
         show_detections(self.volume_node, self._parameters.detections_visible)
         show_skin(self.volume_node, self._parameters.skin_visible)
+        with self._observer.muted():
+            show_others(
+                self.volume_node, visible=self._parameters.others_visible or not self._is_open
+            )
         self._comparing.show(quality_limits(self._parameters))
 
     def enter(self, window: qt.QWidget) -> None:
         """Let keys work, and look at what changed meanwhile."""
+        self._is_open = True
         self._shortcuts.enable(window)
+        self.show_choices()
         self._timer.start()
 
     def exit(self) -> None:
-        """Leave keys and mouse to others."""
+        """Leave keys, mouse and views to others."""
+        self._is_open = False
+        show_others(None, visible=True)
         self._shortcuts.disable()
         self._drawing.cancel()
 
