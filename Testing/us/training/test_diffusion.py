@@ -60,6 +60,12 @@ def test_the_network_answers_in_the_shape_of_the_patches():
     assert network(torch.zeros(3, 1, 64, 64), torch.tensor([0, 5, 999])).shape == (3, 1, 64, 64)
 
 
+def test_what_is_all_noise_is_known_before_any_training():
+    noise = torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    found = TipUNet(TINY.network)(noise, torch.tensor([999, 999]))
+    torch.testing.assert_close(found, noise, atol=0.05, rtol=0)
+
+
 @pytest.mark.parametrize(("sampler", "steps"), [(ddim, 20), (ddpm, 1000)])
 def test_a_network_that_knows_the_noise_gives_the_patch_back(sampler, steps):
     truth = torch.linspace(-0.9, 0.9, 64).expand(2, 1, 64, 64)
