@@ -12,5 +12,6 @@ it lacks, each as small as the modules need it:
 - ``subject_hierarchy``: what Slicer's subject hierarchy does by itself when nodes come and go
 - ``cmake_lists``: what the extension installs, and where
 - ``needle_localization``, ``picture_localizer``: what the tests of that module share
+- ``needle_tip_us``: what the tests of that module's process ask for
 - ``scene_files``: scenes saved to and loaded from MRB
 """

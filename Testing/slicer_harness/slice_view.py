@@ -11,6 +11,7 @@ import vtk
 
 MANAGERS = (
     "vtkMRMLVolumeGlyphSliceDisplayableManager",
+    "vtkMRMLModelSliceDisplayableManager",
     "vtkMRMLMarkupsDisplayableManager",
     "vtkMRMLCrosshairDisplayableManager",
 )

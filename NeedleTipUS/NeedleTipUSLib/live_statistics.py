@@ -1,0 +1,74 @@
+"""Frames a second, latency and drops of what happened last."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW_S = 5.0
+
+
+@dataclass(frozen=True)
+class LiveFigures:
+    """What a stream amounts to over the last seconds; None where nothing is known yet.
+
+    Attributes
+    ----------
+    images_a_second, answers_a_second
+        That arrived, and that were looked at.
+    latency_median_ms, latency_p95_ms
+        From the node's event to the marker moved.
+    dropped
+        Images overtaken by newer ones since the start.
+    """
+
+    images_a_second: float
+    answers_a_second: float
+    latency_median_ms: float | None
+    latency_p95_ms: float | None
+    dropped: int
+
+
+class LiveStatistics:
+    """Counts over a sliding window of :data:`WINDOW_S`."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started_s = clock()
+        self._arrivals: deque[float] = deque()
+        self._answers: deque[tuple[float, float]] = deque()
+        self.dropped = 0
+
+    def image_arrived(self) -> None:
+        """Count an image."""
+        self._arrivals.append(self._clock())
+
+    def image_dropped(self) -> None:
+        """Count an image that was overtaken."""
+        self.dropped += 1
+
+    def marker_moved(self, latency_s: float) -> None:
+        """Count an answer that is on the screen, so long after its image."""
+        self._answers.append((self._clock(), latency_s))
+
+    def figures(self) -> LiveFigures:
+        """Return what the last seconds amount to."""
+        now_s = self._clock()
+        while self._arrivals and now_s - self._arrivals[0] > WINDOW_S:
+            self._arrivals.popleft()
+        while self._answers and now_s - self._answers[0][0] > WINDOW_S:
+            self._answers.popleft()
+        span_s = max(min(WINDOW_S, now_s - self._started_s), 1e-3)
+        latencies_ms = [1000 * latency_s for _, latency_s in self._answers]
+        median, p95 = np.percentile(latencies_ms, (50, 95)) if latencies_ms else (None, None)
+        return LiveFigures(
+            images_a_second=len(self._arrivals) / span_s,
+            answers_a_second=len(self._answers) / span_s,
+            latency_median_ms=median,
+            latency_p95_ms=p95,
+            dropped=self.dropped,
+        )

@@ -1,0 +1,50 @@
+"""What the user chooses, as a typed parameter node that is saved with the scene."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLVolumeNode
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+
+from needle_backend.us.tips import TrackOptions
+from NeedleTipUSLib.stream_image import ORIENTATIONS
+from NeedleTipUSLib.tracking import TrackingSettings
+
+AS_TRAINED = 0.0
+"""The threshold that means: the one that the weights' card states."""
+LARGEST_PX = 8192
+
+
+@parameterNodeWrapper
+class NeedleTipUSParameters:
+    """The module's parameters; the region counts where it is not found automatically."""
+
+    volume: vtkMRMLVolumeNode
+    target: vtkMRMLMarkupsFiducialNode
+    orientation: Annotated[str, Choice(list(ORIENTATIONS))] = next(iter(ORIENTATIONS))
+    automatic_region: bool = True
+    left_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
+    top_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
+    right_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
+    bottom_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
+    model: Annotated[str, Choice(["yolot"])] = "yolot"
+    device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = TrackOptions.device
+    threshold: Annotated[float, WithinRange(AS_TRAINED, 1.0)] = AS_TRAINED
+    association: bool = True
+    trail_visible: bool = True
+    region_visible: bool = True
+
+
+def tracking_settings(parameters: NeedleTipUSParameters) -> TrackingSettings:
+    """Return how the stream is to be looked at."""
+    chosen = (parameters.left_px, parameters.top_px, parameters.right_px, parameters.bottom_px)
+    threshold = parameters.threshold
+    return TrackingSettings(
+        options=TrackOptions(
+            device=parameters.device, threshold=None if threshold == AS_TRAINED else threshold
+        ),
+        association=parameters.association,
+        orientation=parameters.orientation,
+        region=None if parameters.automatic_region else chosen,
+    )
