@@ -111,6 +111,11 @@ class NeedleTable:
         self._notes = notes
         self._show_notes()
 
+    def sentences_of(self, record: NeedleRecord | None) -> list[str]:
+        """Return how a needle compares with others, in words."""
+        notes = [of_needle.get(record and record.uid) for of_needle in self._notes.values()]
+        return [note.sentence for note in notes if note is not None]
+
     def show_dragged(self, record: NeedleRecord) -> None:
         """Show what becomes of a needle while it is dragged; its row stays otherwise as it was."""
         row = self.uids.index(record.uid)
@@ -246,11 +251,11 @@ def cell_text(record: NeedleRecord, column: int) -> str:
     return CELL_TEXTS[column](record)
 
 
-def described(record: NeedleRecord | None) -> str:
-    """Return why to look twice at a needle and what was done to it, as far as there is anything."""
+def described(record: NeedleRecord | None, notes: Sequence[str] = ()) -> str:
+    """Return why to look twice at a needle, how it compares and what was done to it."""
     if record is None:
         return ""
-    parts = [*record.doubts, *([record.log.in_words()] if record.log.entries else [])]
+    parts = [*record.doubts, *notes, *([record.log.in_words()] if record.log.entries else [])]
     if record.confidence is None and record.score:
         parts.insert(0, _("fits the picture with log-odds {0:+.1f}").format(record.score))
     return f"{record.id}: {'; '.join(parts)}" if parts else ""

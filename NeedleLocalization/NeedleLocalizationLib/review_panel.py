@@ -320,6 +320,7 @@ class ReviewPanel:
             moved = self._review.notice()
         if self._review.implant is before:
             self._comparing.show(quality_limits(self._parameters))
+            self._show_selection()
         else:
             self._refresh()
         for uid in moved:
@@ -349,7 +350,8 @@ class ReviewPanel:
         node = self._selected_node()
         with self._observer.muted():
             highlight(self._observer.nodes, node)
-        self._ui.needleLabel.text = described(self.table.selected)
+        selected = self.table.selected
+        self._ui.needleLabel.text = described(selected, self.table.sentences_of(selected))
         self._show_buttons()
 
     def _show_dragged(self, record: NeedleRecord) -> None:

@@ -11,7 +11,7 @@ from needle_backend.core.quality import QualityLimits, check_quality
 from needle_backend.core.review_log import ReviewState
 from NeedleLocalizationLib.implant import Implant
 
-MOST_FINDINGS = 5
+MOST_FINDINGS = 6
 
 
 def summary_text(implant: Implant, limits: QualityLimits, plan: Sequence[Needle] = ()) -> str:

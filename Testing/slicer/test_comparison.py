@@ -199,6 +199,13 @@ def test_every_needle_tells_how_far_it_is_off_its_plan(planned):
     assert_scene_and_table_agree(planned)
 
 
+def test_the_selected_needle_tells_how_it_is_off(planned):
+    select(planned, "N02")
+    assert planned.ui.needleLabel.text == (
+        "N02: N02 is 3.0 mm from P2 (3.0 mm short, 0.0 mm aside, 0°)"
+    )
+
+
 def test_the_summary_holds_the_count_against_the_plan(planned):
     text = planned.ui.summaryLabel.text
     assert "8 needles, 1 fewer than the 9 expected." in text
