@@ -19,6 +19,7 @@ from needle_backend.ct.score import (
     SECOND_LOOK,
     TURN_DEG,
     first_look_features,
+    score_detected,
     score_pairs,
     second_look_features,
 )
@@ -91,7 +92,8 @@ def test_the_scores_do_not_depend_on_the_order_of_the_ends(case):
 
 
 def test_a_length_that_confident_pairs_share_speaks_for_a_pair(case):
-    pairs = scored(case, *perfect_ends(case))
+    tophat = white_top_hat(case.volume.array)
+    pairs = score_detected(*perfect_ends(case), tophat, case.volume, OPTIONS)
     right = pairs.tip == pairs.handle
     far_off = np.abs(pairs.length_mm[:, None] - pairs.length_mm[right]).min(axis=1) > 8
     assert pairs.length_support[right].min() > 0

@@ -14,7 +14,7 @@ from needle_backend.ct.match import CONSIDERED, Matching
 from needle_backend.ct.pairs import UNSEEN, Pairs
 from needle_backend.ct.score import log_odds
 
-FLAGGED_BELOW = 0.85
+FLAGGED_BELOW = 0.93
 """Needles less sure than this state their doubts; a surer one is not worth a second look."""
 FAINT_SEEN = 0.6
 ASTRAY = 0.25
@@ -28,13 +28,12 @@ LOW_HEATMAP = 0.35
 SHARED_TIP_MM = 3.0
 
 MODEL = {
-    "intercept": -0.22,
-    "score": 0.644,
-    "margin": 0.32,
-    "length_off_mm": 0.0,
-    "heatmap": 3.406,
-    "placed": 0.0,
-    "moved_mm": 0.0,
+    "intercept": -0.80,
+    "score": 0.558,
+    "margin": 0.319,
+    "length_off_mm": -0.161,
+    "heatmap": 1.443,
+    "neighbour_mm": 0.241,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""
@@ -89,8 +88,7 @@ def _features(facts: _Facts, pairs: Pairs) -> dict[str, np.ndarray]:
         "margin": np.clip(facts.margin, -2.0, 6.0),
         "length_off_mm": np.minimum(facts.length_off_mm, 15.0),
         "heatmap": np.minimum(pairs.tip_heatmap, pairs.handle_heatmap)[facts.pair],
-        "placed": pairs.placed[facts.pair].astype(float),
-        "moved_mm": pairs.moved_mm[facts.pair],
+        "neighbour_mm": np.minimum(facts.neighbour_mm, 10.0),
     }
 
 

@@ -61,10 +61,10 @@ much worse than its best."""
 SECOND_LOOK = {
     "intercept": -1.3,
     "network": 0.86,
-    "length_support": 0.74,
-    "tip_detected": 2.0,
+    "length_support": 0.8,
+    "tip_detected": 3.0,
     "handle_detected": 1.0,
-    "placed": -1.5,
+    "placed": -2.5,
 }
 """Log-odds a unit of each of :func:`second_look_features`. Those of detections and placed tips say
 what a whole set of needles gains when it explains an end that was surely detected; they were chosen

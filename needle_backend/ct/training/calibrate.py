@@ -55,8 +55,7 @@ CONFIDENCE_SIGNS = {
     "margin": 1,
     "length_off_mm": -1,
     "heatmap": 1,
-    "placed": -1,
-    "moved_mm": -1,
+    "neighbour_mm": 1,
 }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from needle_backend.core.settings import draw
-from needle_backend.ct.training.anatomy import AIR_HU, Background
+from needle_backend.ct.training.anatomy import Background
 from needle_backend.ct.training.implants import Implant
 from needle_backend.ct.training.settings import PatientSettings
 from needle_backend.ct.training.splat import Grid, Points, tube
@@ -33,11 +33,13 @@ class GuideTube:
     outer_mm: float
     hu: float
 
-    def points(self) -> Points:
-        """Return the wall, HU above air."""
+    def points(self, background: Background, grid: Grid) -> Points:
+        """Return the wall, HU above what it stands in: air, or the template's plate."""
         count = max(2, round(float(np.linalg.norm(self.end - self.start)) / _STEP_MM))
         axis = np.linspace(self.start, self.end, count)
-        return tube(axis, self.outer_mm, self.hu - AIR_HU, rings=2, inner_mm=self.inner_mm)
+        i, j, k = _nearest(axis, grid)
+        above = np.maximum(self.hu - background.hu[k, j, i], 0.0)
+        return tube(axis, self.outer_mm, above, rings=2, inner_mm=self.inner_mm)
 
 
 def guide_tubes(
@@ -52,7 +54,7 @@ def guide_tubes(
     tubes = []
     for needle in implant.needles:
         path = np.linspace(needle.tip, needle.handle, 120)
-        i, j, k = np.clip(np.rint(grid.to_ijk(path)).astype(int).T, 0, _last(grid))
+        i, j, k = _nearest(path, grid)
         skin = path[int(np.flatnonzero(background.body[k, j, i]).max(initial=0))]
         start = skin + draw(rng, (1, 6)) * needle.direction
         room_mm = float((needle.handle - start) @ needle.direction) - 0.5 * needle.hub_length_mm
@@ -68,6 +70,7 @@ def without_needles(implant: Implant, settings: PatientSettings, seed: int) -> I
     return replace(implant, needles=()) if bare else implant
 
 
-def _last(grid: Grid) -> np.ndarray:
-    slices, rows, columns = grid.shape
-    return np.array([[columns - 1], [rows - 1], [slices - 1]])
+def _nearest(points: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return the voxels nearest to points: columns, rows and slices, (3, n)."""
+    last = np.array(grid.shape[::-1]) - 1
+    return np.clip(np.rint(grid.to_ijk(points)).astype(int), 0, last).T

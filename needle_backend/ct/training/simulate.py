@@ -55,7 +55,7 @@ def simulate_case(
         place_template(implant.template, background, grid)
     metal = render_implant(implant, grid) + other_metal(settings.patient, background, grid, rng)
     for guide in tubes:
-        splat(guide.points(), grid, metal)
+        splat(guide.points(background, grid), grid, metal)
     scanner = Scanner.drawn(settings.scanner, rng)
     pixel_mm = grid.spacing_mm[0]
     slices = [
