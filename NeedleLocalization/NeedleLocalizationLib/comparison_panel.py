@@ -138,10 +138,13 @@ class ComparisonPanel(VTKObservationMixin):
         is_another = earlier is not counterparts_of(review.volume_node).earlier
         plan, reference = map(self._set_in, (self._ui.planComboBox, self._ui.referenceComboBox))
         choose_counterparts(review.volume_node, Counterparts(earlier, plan, reference))
-        implant, name = review.implant, ""
+        before = implant = review.implant
+        name = earlier.GetName() if earlier is not None else ""
         if is_another and earlier is not None:
-            implant, name = self.numbered_as_before(review.volume_node, implant), earlier.GetName()
+            implant = self.numbered_as_before(review.volume_node, before)
         self._act(_("take over the numbers of {name}").format(name=name), implant)
+        if implant != before:
+            self._say(_("Numbers and colours were taken over from {name}.").format(name=name))
 
     def _set_in(self, combo: qt.QComboBox) -> str:
         return self._sets[combo.currentIndex - 1] if combo.currentIndex > 0 else ""

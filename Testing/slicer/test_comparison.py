@@ -131,6 +131,7 @@ def test_what_changed_since_the_first_ct_is_told(second_ct, choose):
 def test_taking_over_numbers_can_be_undone(second_ct, choose):
     before = sorted(row[0] for row in cells(second_ct))
     choose(second_ct.ui.earlierComboBox, "CT")
+    assert second_ct.ui.statusLabel.text == "Numbers and colours were taken over from CT."
     assert second_ct.ui.undoButton.toolTip == "Undo: take over the numbers of CT (Ctrl+Z)"
     second_ct.ui.undoButton.click()
     assert sorted(row[0] for row in cells(second_ct)) == before
