@@ -10,8 +10,9 @@ from slicer import vtkMRMLMarkupsLineNode
 from needle_backend.core.review_log import ReviewState
 from NeedleLocalizationLib.implant import NeedleRecord
 
-DIAMETER_MM = 1.5
-SELECTED_DIAMETER_MM = 2.5
+DIAMETER_MM = 1.0
+SELECTED_DIAMETER_MM = 1.8
+"""Thin: beside the line the shaft's own blur must be seen."""
 END_MM = 3.0
 FAINT = 0.25
 """Opacity of a rejected needle."""
@@ -38,6 +39,8 @@ def dress_needle(node: vtkMRMLMarkupsLineNode, record: NeedleRecord) -> None:
             display.SetLineDiameter(DIAMETER_MM)
             display.SetTextScale(2.5)
             display.SetPointLabelsVisibility(False)
+            if hasattr(display, "SetLineSliceIntersectionPointVisibility"):  # from Slicer 5.12 on
+                display.SetLineSliceIntersectionPointVisibility(True)
 
 
 def show_numbers(nodes: Iterable[vtkMRMLMarkupsLineNode], visible: bool) -> None:

@@ -84,6 +84,8 @@ class NeedleObserver:
         def move(*_: Any) -> None:
             if self.is_dragging:
                 self._on_dragged(node)
+            else:
+                change()  # a point that moves does not always modify its node
 
         def click(*_: Any) -> None:
             self._on_clicked(node)

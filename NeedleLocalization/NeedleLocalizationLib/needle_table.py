@@ -257,7 +257,12 @@ def described(record: NeedleRecord | None, notes: Sequence[str] = ()) -> str:
         return ""
     parts = [*record.doubts, *notes, *([record.log.in_words()] if record.log.entries else [])]
     if record.confidence is None and record.score:
-        parts.insert(0, _("fits the picture with log-odds {0:+.1f}").format(record.score))
+        parts.insert(
+            0,
+            _("fits the picture with log-odds {score:+.1f}").format(
+                score=round(record.score, 1) + 0.0
+            ),
+        )
     return f"{record.id}: {'; '.join(parts)}" if parts else ""
 
 

@@ -38,6 +38,7 @@ def skin_of(volume_node: vtkMRMLScalarVolumeNode) -> vtk.vtkPolyData:
     surface = vtk.vtkFlyingEdges3D()
     surface.SetInputConnection(shrink.GetOutputPort())
     surface.SetValue(0, SKIN_HU)
+    surface.ComputeScalarsOff()  # they would colour the surface in place of its own colour
     body = vtk.vtkPolyDataConnectivityFilter()
     body.SetInputConnection(surface.GetOutputPort())
     body.SetExtractionModeToLargestRegion()

@@ -178,6 +178,22 @@ def test_adding_can_be_given_up_and_leaves_nothing(reviewed, red):
     assert_scene_and_table_agree(reviewed)
 
 
+@pytest.mark.parametrize("has_views", [False, True])
+def test_a_needle_moved_elsewhere_in_slicer_is_noticed_each_time(
+    reviewed, volume_node, has_views, request
+):
+    if has_views:
+        request.getfixturevalue("red")
+    line = select(reviewed, "N13")
+    for shift_mm in (5.0, 9.0, 14.0):
+        tip = tip_of(line)
+        line.SetNthControlPointPosition(0, *(tip + (shift_mm, 0.0, 0.0)))
+        assert_scene_and_table_agree(reviewed)
+    for _ in range(3):
+        reviewed.ui.undoButton.click()
+    assert state(reviewed, "N13") == "found"
+
+
 # With the table's buttons
 
 
