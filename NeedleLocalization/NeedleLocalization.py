@@ -23,6 +23,7 @@ from NeedleLocalizationLib.needle_nodes import needle_nodes_of
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, locate_options
 from NeedleLocalizationLib.review_panel import ReviewPanel
 from NeedleLocalizationLib.run_panel import RunPanel, result_text
+from NeedleLocalizationLib.sample_data import register_sample_data
 from NeedleLocalizationLib.self_test import NeedleLocalizationTest
 from NeedleLocalizationLib.volume_input import first_volume
 
@@ -51,6 +52,8 @@ class NeedleLocalization(ScriptedLoadableModule):
             "clinical case has been tested. It is research software, not a medical device: check "
             "every needle before using it for anything.</p>"
         )
+        # Modules are made one after the other; Sample Data may be made later.
+        slicer.app.connect("startupCompleted()", register_sample_data)
         parent.acknowledgementText = _(
             "Detection and matching follow X. Xiao et al., 2025, "
             '<a href="https://arxiv.org/abs/2509.17931">arXiv:2509.17931</a>.'

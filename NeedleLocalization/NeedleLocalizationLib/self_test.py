@@ -12,7 +12,6 @@ import slicer
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
-import needle_backend
 from needle_backend.core.errors import InputError
 from needle_backend.core.markups import read_markups
 from needle_backend.core.needles import LocateOptions, LocateResult, Needle, NeedleCount
@@ -27,8 +26,8 @@ from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
 from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of, read_implant
 from NeedleLocalizationLib.review import Review
+from NeedleLocalizationLib.sample_data import TRUTH, load_sample_ct
 
-SAMPLE = Path(needle_backend.__file__).parents[1] / "Resources" / "Sample"
 GATE_MM = 5.0
 
 EXAMPLE_NEEDLES = (
@@ -75,19 +74,6 @@ def add_example_volume(name: str = "CT") -> vtkMRMLScalarVolumeNode:
     ijk_to_ras = np.diag([-2.0, -2.0, 5.0, 1.0])
     ijk_to_ras[:3, 3] = 48.0, 64.0, -50.0
     return slicer.util.addVolumeFromArray(array, ijkToRAS=ijk_to_ras, name=name)
-
-
-def add_sample_volume() -> vtkMRMLScalarVolumeNode:
-    """Add the sample CT to the scene, read by the backend: works without Slicer's own readers."""
-    from needle_backend.core.volume_io import read_volume
-
-    volume = read_volume(SAMPLE / "sample_ct.nii.gz")
-    ijk_to_lps = np.diag([*volume.spacing_mm, 1.0])
-    ijk_to_lps[:3, 3] = volume.origin_lps
-    lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return slicer.util.addVolumeFromArray(
-        volume.array, ijkToRAS=lps_to_ras @ ijk_to_lps, name="sample"
-    )
 
 
 class NeedleLocalizationTest(ScriptedLoadableModuleTest):
@@ -167,8 +153,8 @@ class NeedleLocalizationTest(ScriptedLoadableModuleTest):
             return
         from needle_backend.core.truth import read_truth
 
-        truth = read_truth(SAMPLE / "truth.json")
-        volume_node = add_sample_volume()
+        truth = read_truth(TRUTH)
+        volume_node = load_sample_ct()
         nodes = NeedleLocalizationLogic().locate(volume_node, LocateOptions(count=len(truth)))
         tips = np.array([needle_from_node(node).tip_lps for node in nodes])
         missed = [

@@ -24,16 +24,16 @@ LENGTH, SURE, STATE, DOUBTS = 1, 3, 4, 7
 
 @pytest.fixture
 def truth(needle_localization):
-    from NeedleLocalizationLib.self_test import SAMPLE
+    from NeedleLocalizationLib.sample_data import TRUTH
 
-    return number_needles(read_truth(SAMPLE / "truth.json"))
+    return number_needles(read_truth(TRUTH))
 
 
 @pytest.fixture
 def volume_node(scene, needle_localization):
-    from NeedleLocalizationLib.self_test import add_sample_volume
+    from NeedleLocalizationLib.sample_data import load_sample_ct
 
-    return add_sample_volume()
+    return load_sample_ct()
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ it lacks, each as small as the modules need it:
 - ``modules``: loads a scripted module and its widget as Slicer would
 - ``pythonqt``: ``qt``, which is PySide6 with PythonQt's manners
 - ``ctk_standins``, ``qmrml_standins``, ``ui_loader``: widgets, and the .ui files that name them
-- ``scripted_module``, ``parameter_node``, ``i18n``, ``packages``: Slicer's own Python files
+- ``scripted_module``, ``parameter_node``, ``i18n``, ``packages``, ``sample_data``: Slicer's own
+  Python files
 - ``subject_hierarchy``: what Slicer's subject hierarchy does by itself when nodes come and go
 - ``cmake_lists``: what the extension installs, and where
 - ``needle_localization``, ``picture_localizer``: what the tests of that module share

@@ -91,6 +91,7 @@ def start_logics(scene: Any) -> tuple[Any, SimpleNamespace]:
     colors = application_logic.GetColorLogic()
     colors.SetMRMLScene(scene)
     colors.AddDefaultColorNodes()  # display nodes refer to them
+    application_logic.SetModuleLogic("Colors", colors)
     application_logic.SetSliceLogics(vtk.vtkCollection())
     application_logic.SetViewLogics(vtk.vtkCollection())
     modules = SimpleNamespace()

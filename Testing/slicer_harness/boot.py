@@ -55,7 +55,14 @@ def _install_widgets(slicer: Any) -> None:
 
 
 def _install_python_files(slicer: Any) -> None:
-    from slicer_harness import i18n, modules, packages, parameter_node, scripted_module
+    from slicer_harness import (
+        i18n,
+        modules,
+        packages,
+        parameter_node,
+        sample_data,
+        scripted_module,
+    )
 
     for name, standin in (
         ("i18n", i18n),
@@ -66,6 +73,7 @@ def _install_python_files(slicer: Any) -> None:
         sys.modules[f"slicer.{name}"] = standin
         setattr(slicer, name, standin)
     slicer.util.modulePath = modules.module_path
+    sys.modules["SampleData"] = sample_data
 
 
 @contextmanager

@@ -1,0 +1,38 @@
+"""``SampleData``: what modules offer, copied into a cache and loaded by Slicer's own readers."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+_cache = tempfile.TemporaryDirectory()
+
+
+class SampleDataLogic:
+    @staticmethod
+    def registerCustomSampleDataSource(category: str = "Custom", **source: Any) -> None:
+        sources = _sources().setdefault(category, [])
+        if source not in sources:
+            sources.append(source)
+
+
+def downloadSample(sampleName: str) -> Any:
+    known = [source for sources in _sources().values() for source in sources]
+    (source,) = [source for source in known if source["sampleName"] == sampleName]
+    path = Path(_cache.name, source["fileNames"])
+    urllib.request.urlretrieve(source["uris"], path)
+    algorithm, digest = source["checksums"].split(":")
+    if hashlib.new(algorithm, path.read_bytes()).hexdigest() != digest:
+        raise ValueError(f"{path} is not what was registered")
+    return slicer.modules.volumes.logic().AddArchetypeVolume(str(path), source["nodeNames"])
+
+
+def _sources() -> dict[str, list[dict[str, Any]]]:
+    if not hasattr(slicer.modules, "sampleDataSources"):
+        slicer.modules.sampleDataSources = {}
+    return slicer.modules.sampleDataSources
