@@ -1,5 +1,6 @@
 # make demo: find the needles of the bundled sample CT.    make test: run every test.
 # make lint: style and mistakes.                           make clean: remove what the others made.
+# make pictures: draw those of the README and the tutorial anew.
 
 PYTHON := $(shell for python in python3.11 python3 python3.12; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -7,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 SAMPLE := Resources/Sample/sample_ct.nii.gz
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint pictures clean
 
 demo: .venv/ready-to-run
 	@mkdir -p demo
@@ -20,6 +21,9 @@ test: .venv/ready-to-test
 lint: .venv/ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+pictures: .venv/ready-to-test
+	$(BIN)/python tools/make_pictures.py
 
 clean:
 	rm -rf .venv demo build *.egg-info .pytest_cache .hypothesis .ruff_cache
