@@ -18,7 +18,8 @@ from needle_backend.core.folding import fold_batch_norms
 from needle_backend.core.volume import Volume
 from needle_backend.core.weights import DEFAULT_PAIR_WEIGHTS, find_weights, load_state
 from needle_backend.ct.pairs import UNSEEN, Pairs
-from needle_backend.ct.strips import CHANNELS, SHAFT_PLACES, TIP_MM, sample_strips
+from needle_backend.ct.parts import in_parts
+from needle_backend.ct.strips import CHANNELS, SHAFT_PLACES, TIP_MM, sample_strips, tall_picture
 
 FACTS = 18
 """How many numbers :func:`pair_facts` tells beside a strip."""
@@ -111,14 +112,17 @@ def second_look(
     InputError
         When the weights are missing or altered.
     """
-    strips = sample_strips(pairs.tips_lps, pairs.handles_lps, tophat, volume, device)
-    facts = pair_facts(pairs, volume)
     network = load_pair_network(device)
-    with torch.inference_mode():
-        log_odds = network(
-            torch.as_tensor(strips, device=device), torch.as_tensor(facts, device=device)
-        )
-    return log_odds.cpu().numpy().astype(float)
+    facts = pair_facts(pairs, volume)
+    picture = tall_picture(tophat, device)
+
+    def log_odds(some: slice) -> np.ndarray:
+        strips = sample_strips(pairs.tips_lps[some], pairs.handles_lps[some], picture, volume)
+        with torch.inference_mode():
+            told = network(strips, torch.as_tensor(facts[some], device=device))
+        return told.cpu().numpy().astype(float)
+
+    return np.concatenate(in_parts(log_odds, len(pairs), device))
 
 
 @lru_cache(maxsize=2)

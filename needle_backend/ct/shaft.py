@@ -8,22 +8,18 @@ needle to the handle of the next has a line whose ridge wanders off to both side
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from needle_backend.core.geometry import unit_vectors
 from needle_backend.core.volume import Volume
+from needle_backend.ct.parts import in_parts
 
 SAMPLES = 28
 """Samples along a shaft: 4 to 8 mm apart."""
 TIP_MARGIN_MM, HUB_MARGIN_MM = 4.0, 16.0
 """Left out at the two ends: the tip's own blur, and the hub."""
-AT_ONCE = 128
-"""Pairs measured at once on a CPU: their sheets stay in its cache."""
-WORKERS = 2
-"""Threads that measure; numpy lets them run side by side."""
 STEP_MM = 0.9
 ACROSS_MM = STEP_MM * np.arange(-6, 7)
 """Samples across a shaft: a bow of 4 mm, and the neighbours beside it."""
@@ -104,15 +100,11 @@ def shaft_evidence(
 
     ``device`` other than "cpu" samples the volume there, through torch.
     """
-    at_once = AT_ONCE if device == "cpu" else max(len(tips_lps), 1)
-    starts = range(0, max(len(tips_lps), 1), at_once)
 
-    def part(first: int) -> ShaftEvidence:
-        some = slice(first, first + at_once)
+    def evidence(some: slice) -> ShaftEvidence:
         return _evidence(tips_lps[some], handles_lps[some], tophat, volume, device)
 
-    with ThreadPoolExecutor(WORKERS) as workers:
-        parts = list(workers.map(part, starts)) if len(starts) > 1 else [part(0)]
+    parts = in_parts(evidence, len(tips_lps), device)
     names = vars(parts[0])
     return ShaftEvidence(**{n: np.concatenate([vars(part)[n] for part in parts]) for n in names})
 

@@ -29,7 +29,7 @@ from needle_backend.ct.pair_network import PairNetwork, PairNetworkSettings, pai
 from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.score import candidate_pairs, score_detected
-from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips
+from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips, tall_picture
 from needle_backend.ct.training.dataset import find_cases
 from needle_backend.ct.training.export import hardware
 from needle_backend.ct.weights import load_network
@@ -126,9 +126,10 @@ def pair_examples(volume: Volume, seen: SliceEnds, truth: Sequence[Needle]) -> P
     ends = tuple(fuse_over_slices(seen, kind, volume) for kind in (TIP, HANDLE))
     where = (tophat, volume, LocateOptions())
     pairs = candidate_pairs(score_detected(*ends, *where), *ends, *where)
-    strips = sample_strips(pairs.tips_lps, pairs.handles_lps, tophat, volume)
+    picture = tall_picture(tophat, "cpu")
+    strips = sample_strips(pairs.tips_lps, pairs.handles_lps, picture, volume)
     right = inside_gate(pairs, truth).any(axis=1)
-    return PairExamples(strips.astype(np.float16), pair_facts(pairs, volume), right)
+    return PairExamples(strips.half().numpy(), pair_facts(pairs, volume), right)
 
 
 def inside_gate(pairs: Pairs, truth: Sequence[Needle]) -> np.ndarray:
