@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,7 @@ from needle_backend.core.review_log import ReviewState
 from needle_backend.core.volume import Volume
 from needle_backend.core.weights import list_weights
 from NeedleLocalizationLib.export_files import FORMATS, export_needles
-from NeedleLocalizationLib.installation import missing_packages
+from NeedleLocalizationLib.installation import missing_dicom_packages, missing_packages
 from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
 from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of, read_implant
@@ -129,6 +129,25 @@ class NeedleLocalizationTest(ScriptedLoadableModuleTest):
             self.assertEqual(review.undo(), expected)
         self.assertEqual(read_implant(volume_node), found)
 
+    def test_a_saved_scene_keeps_the_needles_and_their_review(self) -> None:
+        volume_node = add_example_volume()
+        NeedleLocalizationLogic(GivenNeedles()).locate(volume_node, LocateOptions())
+        review = Review(volume_node)
+        review.act("accept", review.implant.accepted([review.implant.needles[0].uid]))
+        before = review.implant
+        with TemporaryDirectory() as folder:
+            path = str(Path(folder, "case.mrb"))
+            slicer.util.saveScene(path)
+            slicer.mrmlScene.Clear(0)
+            self.assertEqual(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), [])
+            slicer.util.loadScene(path)
+        after = read_implant(slicer.util.getNode("CT"))
+        self.assertEqual([record.id for record in after.needles], ["N01", "N02"])
+        for old, new in zip(before.needles, after.needles, strict=True):
+            self.assertEqual(replace(new, tip_ras=old.tip_ras, handle_ras=old.handle_ras), old)
+            np.testing.assert_allclose(new.ends_ras, old.ends_ras, atol=1e-3)
+        self.delayDisplay("The needles are back, one of them accepted")
+
     def test_needles_are_exported_and_read_back(self) -> None:
         volume_node = add_example_volume()
         NeedleLocalizationLogic(GivenNeedles()).locate(volume_node, LocateOptions())
@@ -136,6 +155,24 @@ class NeedleLocalizationTest(ScriptedLoadableModuleTest):
             path = Path(folder, "needles.mrk.json")
             export_needles(path, FORMATS[0], volume_node, QualityLimits())
             self.assertEqual(read_markups(path), EXAMPLE_NEEDLES)
+
+    def test_every_format_is_written(self) -> None:
+        volume_node = add_example_volume()
+        NeedleLocalizationLogic(GivenNeedles()).locate(volume_node, LocateOptions())
+        can_write_dicom = not missing_dicom_packages("pydicom", "highdicom")
+        with TemporaryDirectory() as folder:
+            for number, format_ in enumerate(FORMATS):
+                if format_.suffix != ".dcm" or can_write_dicom:
+                    path = Path(folder, f"needles_{number}{format_.suffix}")
+                    export_needles(path, format_, volume_node, QualityLimits())
+                    self.assertGreater(path.stat().st_size, 0)
+        if not can_write_dicom:
+            self.delayDisplay("Left out: the packages that write DICOM are not installed")
+
+    def test_the_sample_ct_is_loaded(self) -> None:
+        volume_node = load_sample_ct()
+        self.assertEqual(slicer.util.arrayFromVolume(volume_node).ndim, 3)
+        self.assertLess(slicer.util.arrayFromVolume(volume_node).min(), -900)
 
     def test_a_volume_without_image_is_refused_and_the_scene_kept(self) -> None:
         empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")

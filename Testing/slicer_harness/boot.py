@@ -61,6 +61,7 @@ def _install_python_files(slicer: Any) -> None:
         packages,
         parameter_node,
         sample_data,
+        scene_files,
         scripted_module,
     )
 
@@ -73,6 +74,7 @@ def _install_python_files(slicer: Any) -> None:
         sys.modules[f"slicer.{name}"] = standin
         setattr(slicer, name, standin)
     slicer.util.modulePath = modules.module_path
+    slicer.util.saveScene, slicer.util.loadScene = scene_files.save_scene, scene_files.load_scene
     sys.modules["SampleData"] = sample_data
 
 

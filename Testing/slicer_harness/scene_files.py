@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
+
+import slicer
 
 
 def save_mrb(scene: Any, path: Path) -> None:
@@ -21,3 +24,14 @@ def load_mrb(scene: Any, path: Path, folder: Path) -> None:
     scene.SetURL(str(scene_file))
     if not scene.Connect():
         raise OSError(f"{path} was not read")
+
+
+def save_scene(filename: str) -> None:
+    """Do what ``slicer.util.saveScene`` does with an MRB."""
+    save_mrb(slicer.mrmlScene, Path(filename))
+
+
+def load_scene(filename: str) -> None:
+    """Do what ``slicer.util.loadScene`` does with an MRB."""
+    with tempfile.TemporaryDirectory() as folder:
+        load_mrb(slicer.mrmlScene, Path(filename), Path(folder))
