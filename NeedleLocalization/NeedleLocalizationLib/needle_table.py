@@ -14,7 +14,8 @@ from NeedleLocalizationLib.comparison_notes import CHANGE, PLAN, REFERENCE, Note
 from NeedleLocalizationLib.implant import Implant, NeedleRecord
 
 NEEDLE, LENGTH, ANGLE, CONFIDENCE, STATE, SHOWN, LOCKED, DOUBTS = range(8)
-NOTE_COLUMNS = {8: PLAN, 9: REFERENCE, 10: CHANGE}
+OFF_PLAN, OFF_REFERENCE, MOVED = range(8, 11)
+NOTE_COLUMNS = {OFF_PLAN: PLAN, OFF_REFERENCE: REFERENCE, MOVED: CHANGE}
 """Shown where such a comparison was made."""
 UNKNOWN = "–"
 CERTAIN = 0.995
@@ -37,7 +38,7 @@ HEADERS = (
     (_("Moved"), _("How far the end that moved more moved since the earlier CT, mm")),
 )
 WIDTHS_PX = {NEEDLE: 54, LENGTH: 44, ANGLE: 44, CONFIDENCE: 48, STATE: 60, SHOWN: 38, LOCKED: 36}
-WIDTHS_PX |= {8: 40, 9: 62, 10: 48}
+WIDTHS_PX |= {OFF_PLAN: 40, OFF_REFERENCE: 62, MOVED: 48}
 """Narrow, so that there is room for the reasons to look twice."""
 LEAST_PX, LEAST_OF_DOUBTS_PX, ROW_PX = 36, 80, 24
 STATES = {
