@@ -16,6 +16,7 @@ from needle_backend.us.training.dataset import (
     changed,
     load_set,
 )
+from needle_backend.us.training.marks import with_marks
 
 STRONG = AugmentSettings(
     brightness=(0.9, 1.0), mirror_share=0.5, zoom=(0.7, 1.4), shift_share=0.2, noise=3.0
@@ -90,6 +91,16 @@ def test_a_window_shows_the_tip_in_its_share_and_the_label_follows(spots, tmp_pa
         (box,) = boxes
         if box[:2].min() > 5 and box[:2].max() < 26:
             np.testing.assert_allclose(centre_of_light(square), box[:2], atol=0.5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_marks_are_drawn_but_never_on_a_tip(seed):
+    boxes = np.array([[64.0, 64.0, 18.0, 10.0]])
+    square = np.full((128, 128), 40, np.uint8)
+    marked = with_marks(square, boxes, np.random.default_rng(seed))
+    assert (marked != square).sum() > 3
+    assert (marked[59 - 20 : 69 + 20, 55 - 20 : 73 + 20] == 40).all()
+    assert (square == 40).all(), "the image itself is left alone"
 
 
 def test_a_tip_that_leaves_the_square_is_no_label_any_more(spots, tmp_path):

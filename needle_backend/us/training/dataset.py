@@ -22,6 +22,7 @@ from needle_backend.us.frames import image_files
 from needle_backend.us.preprocess import letterbox
 from needle_backend.us.training.coco_files import LabelledImage, coco_file, read_coco
 from needle_backend.us.training.evaluate_files import TRUTH, read_sequence_truth
+from needle_backend.us.training.marks import with_marks
 from needle_backend.us.training.patches import read_grey
 
 MOST_TIPS = 16
@@ -51,6 +52,8 @@ class AugmentSettings:
         Share of the windows that lie about a tip, where there is one.
     noise
         Largest standard deviation of noise added, in grey values.
+    marks_share
+        Share of images into which rulers and letters are drawn, as scanners do.
     """
 
     brightness: Range = (0.9, 1.1)
@@ -61,6 +64,7 @@ class AugmentSettings:
     crop_px: int = 0
     tip_share: float = 0.75
     noise: float = 0.0
+    marks_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -269,7 +273,10 @@ def changed(
         centres = boxes[:, :2] @ warp[:, :2].T + warp[:, 2]
         boxes = np.column_stack([centres, boxes[:, 2:] * abs(warp[1, 1])])
     inside = ((boxes[:, :2] > 0) & (boxes[:, :2] < side - 1)).all(axis=1)
-    return _regreyed(square, augment, rng), boxes[inside]
+    square, boxes = _regreyed(square, augment, rng), boxes[inside]
+    if rng.random() < augment.marks_share:
+        square = with_marks(square, boxes, rng)
+    return square, boxes
 
 
 _SAME = np.eye(2, 3)

@@ -244,7 +244,7 @@ def train(
         drop_last=True,
     )
     best = ModelCheckpoint(output, "best", monitor="val_ap", mode="max")
-    trainer = _trainer(schedule, output, best, max_hours)
+    trainer = _trainer(schedule, output, best, len(loader), max_hours)
     unfinished = output / _RECENT
     started = time.monotonic()
     trainer.fit(
@@ -292,19 +292,21 @@ def _parts(
 
 
 def _trainer(
-    schedule: ScheduleSettings, output: Path, best: ModelCheckpoint, max_hours: float | None
+    schedule: ScheduleSettings,
+    output: Path,
+    best: ModelCheckpoint,
+    steps_an_epoch: int,
+    max_hours: float | None,
 ) -> L.Trainer:
     """A trainer that checkpoints every few minutes and stops early or after some hours."""
-    recent = ModelCheckpoint(
-        output, Path(_RECENT).stem, every_n_train_steps=_STEPS_BETWEEN_CHECKPOINTS
-    )
-    after_epoch = ModelCheckpoint(output, Path(_RECENT).stem, save_on_train_epoch_end=True)
+    steps = min(_STEPS_BETWEEN_CHECKPOINTS, steps_an_epoch)
+    recent = ModelCheckpoint(output, Path(_RECENT).stem, every_n_train_steps=steps)
     stop = EarlyStopping("val_ap", mode="max", patience=schedule.patience_epochs)
     limit = [Timer({"hours": max_hours}, interval="epoch")] if max_hours else []
     return L.Trainer(
         max_epochs=schedule.epochs,
         precision=schedule.precision,
-        callbacks=[best, recent, after_epoch, stop, HistoryFile(output / HISTORY), *limit],
+        callbacks=[best, recent, stop, HistoryFile(output / HISTORY), *limit],
         logger=TensorBoardLogger(output, name="", version=""),
         gradient_clip_val=5.0,
         enable_progress_bar=False,
