@@ -64,7 +64,12 @@ def imported_modules(source: Path) -> set[str]:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_backend_imports_only_packages_it_declares(source):
     allowed = {canonicalize_name(requirement.name) for requirement in RUNTIME}
-    for part, extra in (("training", "train"), ("export", "dicom"), ("runner.py", "cluster")):
+    for part, extra in (
+        ("training", "train"),
+        ("export", "dicom"),
+        ("runner.py", "cluster"),
+        ("stream.py", "stream"),
+    ):
         if part in source.parts:
             allowed |= {canonicalize_name(Requirement(text).name) for text in EXTRAS[extra]}
     assert distributions_imported_by(source) - allowed == set()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from needle_backend.cli.terminal import progress_bar
+from needle_backend.core.errors import InputError
 from needle_backend.core.files import check_writable
 
 app = typer.Typer(no_args_is_help=True)
@@ -68,10 +69,27 @@ def ct(
 
 @app.command()
 def us(
-    sequences: Annotated[int, typer.Option(min=1, help="How many sequences.")],
     output: Annotated[
-        Path, typer.Option(help="Folder for sequence_000/frames/*.png and truth.json.")
-    ],
+        Path | None, typer.Option(help="Folder for sequence_000/frames/*.png and truth.json.")
+    ] = None,
+    sequences: Annotated[int, typer.Option(min=1, help="How many sequences.")] = 1,
+    igtl: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=1,
+            max=65535,
+            help="Stream one puncture forth and back as an OpenIGTLink server on this machine "
+            "until Ctrl-C, instead of writing it.",
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=1, max=200, help="Frames a second, instead of the settings'."),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="End the stream after so long.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     settings: Annotated[
         Path | None, typer.Option(help="TOML with ranges to draw from; defaults elsewhere.")
@@ -94,6 +112,7 @@ def us(
     """
     from dataclasses import replace
 
+    from needle_backend.cli.stream import stream_puncture
     from needle_backend.core.files import written_whole
     from needle_backend.core.runner import choose_runner
     from needle_backend.us.training.backgrounds import find_backgrounds
@@ -107,12 +126,20 @@ def us(
     ranges = read_settings(settings)
     if frames is not None:
         ranges = replace(ranges, sequence=replace(ranges.sequence, frames=frames))
+    if fps is not None:
+        ranges = replace(ranges, sequence=replace(ranges.sequence, fps=fps))
+    if (output is None) == (igtl is None):
+        raise InputError("Give --output DIR to write sequences, or --igtl PORT to stream one.")
+    found = find_backgrounds(backgrounds) if backgrounds is not None else ()
+    if igtl is not None:
+        stream_puncture(ranges, seed, found, igtl, seconds)
+        return
     order = SequenceOrder(
         settings=ranges,
         seed=seed,
         sequences=sequences,
         output=output,
-        backgrounds=find_backgrounds(backgrounds) if backgrounds is not None else (),
+        backgrounds=found,
     )
     if sheet is not None:
         check_writable(sheet)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from needle_backend.us.detect import TipDetector
     from needle_backend.us.frames import Frame, FrameSource
     from needle_backend.us.sector import Sector
+    from needle_backend.us.stream import ImageStream
     from needle_backend.us.tips import FrameAnswer
     from needle_backend.us.track import Tracker
 
@@ -34,10 +35,11 @@ class Model(StrEnum):
 
 def track(
     input: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="INPUT",
-            help="A video, a folder of images, an .mha or .nrrd sequence, or DICOM.",
+            help="A video, a folder of images, an .mha or .nrrd sequence, or DICOM; or a live "
+            "stream, igtl://HOST:PORT/DEVICE.",
         ),
     ],
     output: Annotated[Path, typer.Option(help="Write a table, one row a frame (.csv).")],
@@ -59,6 +61,10 @@ def track(
         float | None,
         typer.Option(min=0.01, max=1000, help="Frames a second, where the input does not tell."),
     ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="End a live stream after so long; until Ctrl-C by default."),
+    ] = None,
     crop: Annotated[
         str | None,
         typer.Option(metavar="X0,Y0,X1,Y1", help="The imaging region; found when not given."),
@@ -76,24 +82,31 @@ def track(
         str | None, typer.Option(help="Weights by name or file; see needles info.")
     ] = None,
 ) -> None:
-    """Find the needle's tip in every frame of an ultrasound recording."""
+    """Find the needle's tip in every frame of an ultrasound recording, or of a live stream."""
+    from needle_backend.cli.stream import stream_until_interrupted
     from needle_backend.us.frames import open_frames
     from needle_backend.us.sector import sector_of
+    from needle_backend.us.stream import parse_address
     from needle_backend.us.track import Tracker
     from needle_backend.us.track_table import write_tips
 
-    check_outputs([input], [(output, ".csv"), (overlay, ".mp4"), (activation, ".png")])
+    address = parse_address(input)
+    files = [] if address is not None else [Path(input)]
+    check_outputs(files, [(output, ".csv"), (overlay, ".mp4"), (activation, ".png")])
     region = parse_region(crop)
-    source = open_frames(input, fps)
-    sector = sector_of(source, region)
-    detector = make_detector(weights, device, threshold)
-    follows = association and source.count != 1  # one image has none to be seen again in
-    tracker = Tracker(source.size) if follows else None
-    warn([*_doubts(source, sector), *detector.warnings])
-    start = time.perf_counter()
     with ExitStack() as outputs:
+        if address is None:
+            source = open_frames(Path(input), fps)
+        else:
+            source = outputs.enter_context(stream_until_interrupted(address, seconds))
+        sector = sector_of(source, region)
+        detector = make_detector(weights, device, threshold)
+        follows = association and source.count != 1  # one image has none to be seen again in
+        tracker = Tracker(source.size) if follows else None
+        warn([*_doubts(source, sector, is_live=address is not None), *detector.warnings])
+        start = time.perf_counter()
         answers, surest = _look(source, sector, detector, tracker, overlay, outputs)
-        if activation is not None:
+        if activation is not None and surest is not None:
             _write_activation(activation, detector, sector, surest)
         write_tips(output, answers)
     _tell(answers, source.name, detector, time.perf_counter() - start)
@@ -109,13 +122,13 @@ def make_detector(weights: str | None, device: str, threshold: float | None) -> 
     return TipDetector(weights, device, threshold)
 
 
-def _doubts(source: FrameSource, sector: Sector) -> list[str]:
+def _doubts(source: FrameSource | ImageStream, sector: Sector, *, is_live: bool) -> list[str]:
     """Return what the user should know of a recording before relying on its table."""
     from needle_backend.us.frames import ASSUMED_FPS
     from needle_backend.us.sector import colour_warning
 
     doubts = [colour_warning(source, sector)]
-    if source.fps is None and source.count != 1:
+    if source.fps is None and source.count != 1 and not is_live:
         doubts.append(
             f"{source.name} does not tell its frames a second, so times are those of "
             f"{ASSUMED_FPS:g}; give --fps."
@@ -124,13 +137,13 @@ def _doubts(source: FrameSource, sector: Sector) -> list[str]:
 
 
 def _look(
-    source: FrameSource,
+    source: FrameSource | ImageStream,
     sector: Sector,
     detector: TipDetector,
     tracker: Tracker | None,
     overlay: Path | None,
     outputs: ExitStack,
-) -> tuple[list[FrameAnswer], Frame]:
+) -> tuple[list[FrameAnswer], Frame | None]:
     """Look at every frame, drawing as it goes; return the answers and the surest answer's frame."""
     from needle_backend.us.frames import ASSUMED_FPS
     from needle_backend.us.overlay import draw_answer, overlay_video

@@ -10,6 +10,7 @@ import numpy as np
 
 from needle_backend.us.frames import Frame, FrameSource
 from needle_backend.us.sector import Sector
+from needle_backend.us.stream import ImageStream
 from needle_backend.us.tips import DETECTED, LOST, FrameAnswer, Tip
 from needle_backend.us.track import Tracker
 
@@ -22,14 +23,17 @@ class Detector(Protocol):
 
 
 def find_tips(
-    source: FrameSource, sector: Sector, detector: Detector, tracker: Tracker | None = None
+    source: FrameSource | ImageStream,
+    sector: Sector,
+    detector: Detector,
+    tracker: Tracker | None = None,
 ) -> Iterator[tuple[Frame, FrameAnswer]]:
     """Look for the tip in the imaging region of each frame.
 
     Parameters
     ----------
     source, sector
-        The recording, and where its image is.
+        The recording or live stream, and where its image is.
     detector
         Looks at each frame by itself.
     tracker
