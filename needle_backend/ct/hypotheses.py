@@ -27,6 +27,8 @@ LEAST_HUB_HEATMAP = 0.4
 """Shafts are followed from handles detected this surely."""
 LENGTHS_TRIED = 4
 TRACED_PER_HANDLE = 3
+SHIFTS_OF_TRACED = 2
+"""How often a followed line is laid onto the shaft it follows."""
 KEPT_PER_HANDLE = 6
 """Most placed tips a handle that get a closer look."""
 LARGEST_SHIFT_MM = 3.0
@@ -129,9 +131,10 @@ def _traced_lines(
     kept = best_of_each(handle, promise, TRACED_PER_HANDLE, np.inf)
     handle, handles_lps = handle[kept], handles_lps[kept]
     length_mm, tips_lps = length_mm[kept], tips_lps[kept]
-    shift_mm = shaft_evidence(tips_lps, handles_lps, tophat, volume).tip_shift_mm
-    along = unit_vectors(_shifted(tips_lps, handles_lps, shift_mm) - handles_lps)
-    tips_lps = handles_lps + length_mm * along
+    for _ in range(SHIFTS_OF_TRACED):
+        shift = shaft_evidence(tips_lps, handles_lps, tophat, volume).tip_shift_mm
+        along = unit_vectors(_shifted(tips_lps, handles_lps, shift) - handles_lps)
+        tips_lps = handles_lps + length_mm * along
     nothing = np.zeros(len(handle))
     unseen = np.full(len(handle), UNSEEN)
     return _Lines(handle, unseen, tips_lps, handles_lps, nothing, nothing)
