@@ -28,6 +28,7 @@ from needle_backend.us.frames import open_frames
 from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import find_sector, sector_of
 from needle_backend.us.tips import FrameAnswer
+from needle_backend.us.track import Tracker
 from needle_backend.us.training.evaluate import SCALE_PX, evaluate
 from needle_backend.us.training.evaluate_files import compare, read_sequence_truth
 from needle_backend.us.training.patches import read_grey
@@ -54,13 +55,28 @@ def main() -> None:
 
 
 def on_sequences(detector: TipDetector, folder: Path, threshold: float) -> dict[str, Any]:
-    """Return :func:`evaluate`'s figures over all sequences of a folder."""
-    compared = {}
+    """Return :func:`evaluate`'s figures over all sequences, each frame by itself and associated."""
+    single, associated = {}, {}
     for truth in sorted(folder.glob("*/truth.json")):
-        source = open_frames(truth.parent / "frames", 30.0)
+        source = open_frames(truth.parent / "frames", json.loads(truth.read_text())["fps"])
         answers = [answer for _, answer in find_tips(source, sector_of(source), detector)]
-        compared[truth.parent.name] = compare(read_sequence_truth(truth), answers)
-    return evaluate(compared, threshold)
+        frames = read_sequence_truth(truth)
+        single[truth.parent.name] = compare(frames, answers)
+        associated[truth.parent.name] = compare(frames, followed(answers, source.size, threshold))
+    return {"single": evaluate(single, threshold), "associated": evaluate(associated)}
+
+
+def followed(
+    answers: list[FrameAnswer], size: tuple[int, int], threshold: float
+) -> list[FrameAnswer]:
+    """Join the sure answers of single frames as `needles track` does."""
+    tracker = Tracker(size)
+    return [
+        tracker.follow(
+            answer.frame, answer.time_s, answer.tip if answer.tip.confidence >= threshold else None
+        )
+        for answer in answers
+    ]
 
 
 def on_needle_free(detector: TipDetector, folder: Path, threshold: float) -> dict[str, Any]:
