@@ -54,6 +54,17 @@ def test_a_needle_goes_in_or_comes_out():
         assert np.median(ways) > 30
 
 
+def test_in_a_long_recording_the_needle_may_be_drawn_out_altogether():
+    times_s = np.arange(60) / 1.5
+    still = np.zeros((len(times_s), 2))
+    fast = MotionSettings(pause_s=(0.1, 0.2))
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        course = draw_puncture(NeedleSettings(), fast, PROBE, 20.0, still, times_s, rng)
+        assert len(course.poses) == 60
+        assert min(len(pose.xy) for pose in course.poses) >= 2
+
+
 def test_the_deepest_tip_lies_in_the_picture():
     for seed in range(12):
         poses = puncture(seed).poses

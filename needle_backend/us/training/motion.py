@@ -81,7 +81,8 @@ def draw_puncture(
     along = np.arange(len(path)) * STEP_PX
     poses = []
     for frame in range(len(times_s)):
-        first = round(behind[frame] / STEP_PX)
+        # Over a long time the hand may go back further than the path is long: the needle is out.
+        first = min(round(behind[frame] / STEP_PX), len(path) - 2)
         from_tip = along[first:] - along[first]
         outside = wander[frame] + slice_tilt * (from_tip - crossing_px) / px_per_mm
         poses.append(Pose(path[first:] + shift[frame] + tremor[frame], outside, advance[frame]))
