@@ -97,3 +97,9 @@ def test_each_detection_is_used_once_whatever_their_order(rows, random):
     assert fused.slice_count.sum() == len(rows)
     assert np.allclose(fused.points_lps, again.points_lps)
     assert np.array_equal(fused.slice_count, again.slice_count)
+
+
+def test_a_hub_on_five_thin_slices_becomes_one_handle_but_a_tip_does_not_reach_so_far():
+    rows = [(40, 40, k, 90, 0.9 - 0.1 * abs(k - 5)) for k in range(3, 8)]
+    assert len(fuse_over_slices(seen(*rows, kind=HANDLE), HANDLE, volume(3.0))) == 1
+    assert len(fuse_over_slices(seen(*rows, kind=TIP), TIP, volume(3.0))) > 1

@@ -10,15 +10,16 @@ import numpy as np
 
 from needle_backend.core.geometry import direction_of_angle, mean_angle_deg, wrap_deg
 from needle_backend.core.volume import Volume
-from needle_backend.ct.ends import Ends, SliceEnds
+from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 
 REACH_MM = 6.0
 """Detections of one end lie this near to each other in the slice, along the needle."""
 REACH_ACROSS_MM = 2.0
 """And this near across it: from slice to slice an end moves along a tilted needle, while the end of
 a touching neighbour lies beside it."""
-REACH_THROUGH_MM = 5.0
-"""How far through the slices an end is followed from where it shows best; at least one slice."""
+REACH_THROUGH_MM = {TIP: 5.0, HANDLE: 7.0}
+"""How far through the slices an end is followed from where it shows best; at least one slice. A hub
+is thicker than a tip."""
 ANGLE_DEG = 15.0
 """Largest difference of direction; several times a detection's own angle error."""
 DISK_MM = 3.0
@@ -46,7 +47,7 @@ def fuse_over_slices(slice_ends: SliceEnds, kind: int, volume: Volume) -> Ends:
     ends = slice_ends.of_kind(kind)
     spacing_x, spacing_y, spacing_z = volume.spacing_mm
     points_mm = np.column_stack((ends.column * spacing_x, ends.row * spacing_y))
-    groups = _groups(ends, points_mm, reach_slices=max(1, int(REACH_THROUGH_MM / spacing_z)))
+    groups = _groups(ends, points_mm, reach_slices=max(1, int(REACH_THROUGH_MM[kind] / spacing_z)))
     ijk = np.column_stack((ends.column, ends.row, ends.slice_index))
     weights = _contrast_hu(ends, volume)
     centres = [np.average(ijk[group], axis=0, weights=weights[group]) for group in groups]
