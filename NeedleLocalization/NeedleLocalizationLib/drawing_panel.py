@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
-from needle_backend.core.errors import InputError
 from needle_backend.core.needles import Point
 from NeedleLocalizationLib.completing import ask_fit, ask_handle, without_lone_ends_of
+from NeedleLocalizationLib.errors import explain
 from NeedleLocalizationLib.implant import Implant, NeedleRecord
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, locate_options
@@ -133,7 +133,7 @@ class DrawingPanel:
     def _picture_can_be_asked(self) -> bool:
         try:
             self._logic.require_packages()
-        except InputError as error:
-            self._say(str(error))
+        except Exception as error:
+            self._say(explain(error))
             return False
         return True

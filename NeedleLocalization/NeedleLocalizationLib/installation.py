@@ -7,6 +7,8 @@ rest through pip. Whether they are there is asked without importing them.
 from __future__ import annotations
 
 import importlib
+import logging
+import subprocess
 from pathlib import Path
 
 import slicer
@@ -93,7 +95,12 @@ def _ask_to_install(purpose: str, missing: list[str], question: str) -> None:
 
 
 def _install(requirements: list[Requirement]) -> None:
-    slicer.packaging.pip_ensure(requirements, prompt_install=False, requester="NeedleLocalization")
+    try:
+        slicer.packaging.pip_ensure(
+            requirements, prompt_install=False, requester="NeedleLocalization"
+        )
+    except subprocess.CalledProcessError as error:
+        logging.error("pip failed: %s", error)  # who asked says what is missing
     importlib.invalidate_caches()  # what was looked for in vain is found from now on
 
 

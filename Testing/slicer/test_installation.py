@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -158,6 +159,20 @@ def test_what_writes_dicom_and_could_not_be_installed_is_named(
     user_says(True)
     with pytest.raises(InputError, match=r"could not be installed: highdicom>=0\.24"):
         installation.require_dicom_packages("highdicom")
+
+
+def test_a_computer_without_network_is_told_what_is_missing(
+    installation, installed, user_says, monkeypatch
+):
+    def fail(wanted, **options):
+        raise subprocess.CalledProcessError(1, ["pip", "install"])
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", fail)
+    user_says(True)
+    with pytest.raises(InputError, match="could not be installed: highdicom"):
+        installation.require_dicom_packages("highdicom")
+    with pytest.raises(InputError, match="could not be installed: .*timm"):
+        installation.require_backend_packages()
 
 
 def test_slicer_installs_for_dicom_what_the_package_declares(installation):
