@@ -20,6 +20,7 @@ from NeedleTipUSLib.recording_panel import RecordingPanel
 from NeedleTipUSLib.region_panel import RegionPanel
 from NeedleTipUSLib.self_test import NeedleTipUSTest
 from NeedleTipUSLib.sighting import Sighting
+from NeedleTipUSLib.weights_button import WeightsButton
 
 __all__ = ["NeedleTipUS", "NeedleTipUSLogic", "NeedleTipUSTest", "NeedleTipUSWidget"]
 
@@ -75,6 +76,7 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._panel = LivePanel(self.ui)
         self._region = RegionPanel(self.ui, self.logic, self._parameters)
         self._recording = RecordingPanel(self.ui, self.logic, self._panel.show_notice)
+        self._weights = WeightsButton(self.ui.weightsButton, self._parameters)
         self.ui.startButton.connect("clicked(bool)", self._on_start_or_stop)
         self._timer = qt.QTimer()
         self._timer.setInterval(FIGURES_INTERVAL_MS)

@@ -10,7 +10,8 @@
 - ``tip_nodes``, ``line_drawing``: the tip, its box, its trail and the imaging region in the views
 - ``recording``: sightings as a sequence synchronized with the images, and as a table
 - ``logic``: all of it without the panel
-- ``live_panel``, ``region_panel``, ``recording_panel``: what the panel shows and asks
+- ``live_panel``, ``region_panel``, ``recording_panel``, ``weights_button``: what the panel shows
+  and asks
 - ``self_test``, ``example_stream``: the module's own test
 
 Packages, the session's backend process and its end are those of NeedleLocalization.

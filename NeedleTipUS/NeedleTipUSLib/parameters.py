@@ -18,7 +18,10 @@ LARGEST_PX = 8192
 
 @parameterNodeWrapper
 class NeedleTipUSParameters:
-    """The module's parameters; the region counts where it is not found automatically."""
+    """The module's parameters.
+
+    The region counts where it is not found automatically; empty weights mean the shipped ones.
+    """
 
     volume: vtkMRMLVolumeNode
     target: vtkMRMLMarkupsFiducialNode
@@ -31,6 +34,7 @@ class NeedleTipUSParameters:
     model: Annotated[str, Choice(["yolot"])] = "yolot"
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = TrackOptions.device
     threshold: Annotated[float, WithinRange(AS_TRAINED, 1.0)] = AS_TRAINED
+    weights: str = ""
     association: bool = True
     trail_visible: bool = True
     region_visible: bool = True
@@ -42,7 +46,9 @@ def tracking_settings(parameters: NeedleTipUSParameters) -> TrackingSettings:
     threshold = parameters.threshold
     return TrackingSettings(
         options=TrackOptions(
-            device=parameters.device, threshold=None if threshold == AS_TRAINED else threshold
+            weights=parameters.weights.strip() or None,
+            device=parameters.device,
+            threshold=None if threshold == AS_TRAINED else threshold,
         ),
         association=parameters.association,
         orientation=parameters.orientation,

@@ -230,6 +230,26 @@ def test_images_that_are_overtaken_are_dropped_and_counted(running, stream, wait
     assert statistics.dropped > 5
 
 
+def test_what_the_user_chooses_reaches_the_backend(needle_tip_us, stream, wait_until):
+    from NeedleTipUSLib.example_stream import BrightestPixel
+
+    panel, backend = needle_tip_us.open(), BrightestPixel()
+    panel.logic.use(lambda: backend)
+    panel.ui.volumeSelector.setCurrentNode(stream)
+    panel.ui.thresholdSpinBox.value = 0.45
+    panel.ui.deviceComboBox.currentIndex = 1
+    panel.ui.weightsLineEdit.text = "mine.safetensors"
+    panel.ui.startButton.click()
+    wait_until(lambda: bool(backend.asked))
+    _frame, options = backend.asked[0]
+    assert (options.threshold, options.device, options.weights) == (
+        0.45,
+        "cpu",
+        "mine.safetensors",
+    )
+    needle_tip_us.close(panel)
+
+
 # What streams do
 
 
