@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from needle_backend.core.needles import Needle
-from needle_backend.ct.lengths import length_support, settle_lengths, shared_lengths
+from needle_backend.ct.lengths import length_support, shared_lengths
 
 
 def support(length_mm: float, witness_mm: list[float], weight: float = 1.0) -> float:
@@ -50,28 +49,3 @@ def test_shared_lengths_come_with_the_most_agreed_first():
 )
 def test_few_unsure_or_scattered_witnesses_share_no_length(witnesses, weight):
     assert len(shared_lengths(np.array(witnesses, float), np.full(len(witnesses), weight))) == 0
-
-
-def needles_of(lengths_mm: list[float]) -> list[Needle]:
-    return [
-        Needle((10.0 * i, -length, 0.0), (10.0 * i, 0.0, 0.0), confidence=0.95)
-        for i, length in enumerate(lengths_mm)
-    ]
-
-
-def test_a_tip_slides_a_little_towards_the_length_that_the_others_share():
-    long_one = settle_lengths(needles_of([180.0, 180.2, 179.8, 180.0, 182.0]))[-1]
-    assert 180.5 < long_one.length_mm < 182.0
-    assert long_one.handle_lps == (40.0, 0.0, 0.0)
-    assert long_one.tip_lps[0] == pytest.approx(40.0)
-
-
-def test_a_needle_of_another_length_keeps_it():
-    needles = needles_of([180.0, 180.2, 179.8, 180.0, 200.0])
-    assert settle_lengths(needles)[-1].tip_lps == pytest.approx(needles[-1].tip_lps)
-
-
-@pytest.mark.parametrize("lengths_mm", [[], [180.0]])
-def test_without_others_nothing_slides(lengths_mm):
-    needles = tuple(needles_of(lengths_mm))
-    assert settle_lengths(needles) == needles

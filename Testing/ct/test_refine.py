@@ -41,7 +41,7 @@ def test_a_tilted_needles_ends_come_nearer_to_the_truth(tip_z, rise, sign):
         return
     seen = on_slices(truth)
     volume = volume_with(truth)
-    (refined,) = refine_needles([seen], [False], volume.array, volume)
+    (refined,) = refine_needles([seen], volume.array, volume)
     before = abs(seen.tip_lps[2] - tip_z) + abs(seen.handle_lps[2] - handle_z)
     after = abs(refined.tip_lps[2] - tip_z) + abs(refined.handle_lps[2] - handle_z)
     assert after <= max(before, 1.0)
@@ -51,7 +51,7 @@ def test_a_tilted_needles_ends_come_nearer_to_the_truth(tip_z, rise, sign):
 def test_a_needle_that_cannot_be_seen_stays_where_it_was():
     needle = Needle((0.0, 0.0, 5.0), (0.0, 180.0, 20.0))
     volume = volume_with()
-    assert refine_needles([needle], [False], volume.array, volume) == (needle,)
+    assert refine_needles([needle], volume.array, volume) == (needle,)
 
 
 def test_a_brighter_neighbour_does_not_pull_a_needle_away():
@@ -59,13 +59,13 @@ def test_a_brighter_neighbour_does_not_pull_a_needle_away():
     neighbour = Needle((1.0, 0.0, 7.0), (1.0, 180.0, 20.0))
     volume = volume_with(truth, neighbour, neighbour)
     seen = on_slices(truth)
-    alone, _ = refine_needles([seen, on_slices(neighbour)], [False, False], volume.array, volume)
+    alone, _ = refine_needles([seen, on_slices(neighbour)], volume.array, volume)
     assert abs(alone.tip_lps[2] - 1.0) < 2.5
 
 
 def test_no_needles_is_fine():
     volume = volume_with()
-    assert refine_needles([], [], volume.array, volume) == ()
+    assert refine_needles([], volume.array, volume) == ()
 
 
 def test_the_staircase_is_on_a_slice_in_its_middle_and_between_two_on_their_border():

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
-
-from needle_backend.core.geometry import unit_vectors
-from needle_backend.core.needles import Needle, as_point
 
 SPREAD_MM = 1.2
 """Scatter of measured lengths of equal needles."""
@@ -16,9 +10,6 @@ ANY_LENGTH_WEIGHT = 2.0
 """Weight of "any length": that many sure witnesses must agree before a length counts much."""
 SHARED_WEIGHT = 1.5
 """Weight of the witnesses that make a length a shared one."""
-SETTLING_SHARE, SETTLING_MM = 0.3, 3.0
-"""A tip slides so much of its way to a shared length that is so near. What a tip errs along its
-needle is as large as how equal lengths scatter as measured; detection is the better witness."""
 
 
 def length_support(
@@ -69,20 +60,3 @@ def shared_lengths(witness_mm: np.ndarray, weight: np.ndarray) -> np.ndarray:
         shared.append(np.average(witness_mm, weights=near[best] * left))
         left[np.abs(witness_mm - witness_mm[best]) <= 3 * SPREAD_MM] = 0.0
     return np.array(shared)
-
-
-def settle_lengths(needles: Sequence[Needle]) -> tuple[Needle, ...]:
-    """Slide tips along their needles, a little towards lengths that several needles share."""
-    ends = np.array([(needle.tip_lps, needle.handle_lps) for needle in needles], float)
-    tips, handles = np.moveaxis(ends.reshape(-1, 2, 3), 1, 0)
-    length_mm = np.linalg.norm(tips - handles, axis=1)
-    confidence = np.array([needle.confidence or 0.0 for needle in needles], float)
-    shared_mm = shared_lengths(length_mm, confidence)
-    if len(shared_mm) == 0:
-        return tuple(needles)
-    off_mm = shared_mm[np.abs(shared_mm - length_mm[:, None]).argmin(axis=1)] - length_mm
-    slide_mm = np.where(np.abs(off_mm) <= SETTLING_MM, SETTLING_SHARE * off_mm, 0.0)
-    settled = tips + slide_mm[:, None] * unit_vectors(tips - handles)
-    return tuple(
-        replace(needle, tip_lps=as_point(tip)) for needle, tip in zip(needles, settled, strict=True)
-    )

@@ -26,10 +26,8 @@ from needle_backend.core.weights import WeightsFile, find_weights
 from needle_backend.ct.doubts import assess
 from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
-from needle_backend.ct.lengths import settle_lengths
 from needle_backend.ct.match import match
 from needle_backend.ct.preprocess import InputSettings, white_top_hat, white_top_hat_on
-from needle_backend.ct.refine import refine_needles
 from needle_backend.ct.score import score_pairs
 
 if TYPE_CHECKING:
@@ -206,7 +204,7 @@ def needles_from_ends(
     cancel: CancelToken,
     device: str = "cpu",
 ) -> LocateResult:
-    """Fuse, score, match and refine detected ends: all that comes after the network.
+    """Fuse, score and match detected ends, and put them right: all that comes after the network.
 
     Parameters
     ----------
@@ -230,9 +228,11 @@ def needles_from_ends(
     matching = match(pairs, tips, handles, options.count, options.solver)
     needles, surplus = assess(matching, pairs, tips, handles, volume)
     cancel.raise_if_cancelled()
-    refined = refine_needles(needles, pairs.placed[matching.chosen], tophat, volume)
+    from needle_backend.ct.end_network import with_true_ends
+
+    corrected = with_true_ends(needles, pairs.take(matching.chosen), tophat, volume, device)
     return LocateResult(
-        needles=number_needles(settle_lengths(refined)),
+        needles=number_needles(corrected),
         count=matching.count,
         unmatched_tips=_points(tips, matching.unmatched_tips),
         unmatched_handles=_points(handles, matching.unmatched_handles),

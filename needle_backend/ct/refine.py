@@ -32,8 +32,7 @@ EDGE_SIGMA_MM = 0.8
 """Softness of a slice's edge as a shaft sees it: its own radius and the slice profile."""
 SAMPLE_SIGMA_MM = 3.5
 """Spread of a sample's centroid; large, because neighbouring samples err alike."""
-DETECTED_SIGMA_SLICES, PLACED_SIGMA_SLICES = 0.3, 0.8
-"""How far from its true z an end may have been detected, and placed."""
+DETECTED_SIGMA_SLICES = 0.3
 BOW_SIGMA_MM = 0.6
 
 
@@ -57,7 +56,7 @@ class ShaftProfile:
 
 
 def refine_needles(
-    needles: Sequence[Needle], placed: Sequence[bool], tophat: np.ndarray, volume: Volume
+    needles: Sequence[Needle], tophat: np.ndarray, volume: Volume
 ) -> tuple[Needle, ...]:
     """Return the needles with both ends' z taken from the whole shaft, where it can be seen.
 
@@ -65,8 +64,6 @@ def refine_needles(
     ----------
     needles
         Ends as fused from the detections.
-    placed
-        Which of their tips were placed on a shaft, not detected: the shaft may move these further.
     tophat
         White top-hat of the CT, [slice, row, column], HU.
     volume
@@ -80,9 +77,7 @@ def refine_needles(
         if profile.weight.sum() < LEAST_WEIGHT:
             refined.append(needle)
             continue
-        tip_sigma = PLACED_SIGMA_SLICES if placed[index] else DETECTED_SIGMA_SLICES
-        sigma_slices = np.array([tip_sigma, DETECTED_SIGMA_SLICES])
-        z_tip, z_handle = _fitted_z(profile, ends[index, :, 2], sigma_slices, volume)
+        z_tip, z_handle = _fitted_z(profile, ends[index, :, 2], volume)
         tip, handle = (*needle.tip_lps[:2], z_tip), (*needle.handle_lps[:2], z_handle)
         refined.append(replace(needle, tip_lps=as_point(tip), handle_lps=as_point(handle)))
     return tuple(refined)
@@ -153,9 +148,7 @@ def _near_another(points: np.ndarray, others: np.ndarray, slice_mm: float) -> np
     return (beside & (gap[..., 2] < NEIGHBOUR_SLICES * slice_mm)).any(1)
 
 
-def _fitted_z(
-    profile: ShaftProfile, detected_z: np.ndarray, sigma_slices: np.ndarray, volume: Volume
-) -> tuple[float, float]:
+def _fitted_z(profile: ShaftProfile, detected_z: np.ndarray, volume: Volume) -> tuple[float, float]:
     """Robust fit of both ends' z and a bow to the centroids that the slices show."""
     slice_mm = volume.spacing_mm[2]
     planes = volume.origin_lps[2] + slice_mm * np.arange(len(volume.array))
@@ -166,7 +159,7 @@ def _fitted_z(
         z_tip, z_handle, bow = parameters
         z = (1 - profile.along) * z_tip + profile.along * z_handle + bow * bend
         misfit = (slice_centroid(z, planes, slice_mm) - profile.z_mm) * sure
-        moved = (parameters[:2] - detected_z) / (sigma_slices * slice_mm)
+        moved = (parameters[:2] - detected_z) / (DETECTED_SIGMA_SLICES * slice_mm)
         return np.concatenate([misfit, moved, [bow / BOW_SIGMA_MM]])
 
     start = np.array([*detected_z, 0.0])

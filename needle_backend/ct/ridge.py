@@ -46,8 +46,7 @@ def fit_to_ridge(
     others = [as_needle(other) for other in others_lps]
     for _ in range(ROUNDS):
         line = _fitted_in_the_slices(line, tophat, volume)
-        lines = [as_needle(line), *others]
-        needle, *_others = refine_needles(lines, [False] * len(lines), tophat, volume)
+        needle, *_others = refine_needles([as_needle(line), *others], tophat, volume)
         line = np.array([needle.tip_lps, needle.handle_lps])
     line = _fitted_in_the_slices(line, tophat, volume)
     (seen,) = shaft_evidence(line[None, 0], line[None, 1], tophat, volume).seen

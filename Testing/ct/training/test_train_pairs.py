@@ -11,17 +11,19 @@ import torch
 from needle_backend.bench.synthetic import Settings, make_case
 from needle_backend.core.errors import InputError
 from needle_backend.core.weights import write_weights
-from needle_backend.ct.pair_network import PairNetwork, PairNetworkSettings
+from needle_backend.ct.pair_network import PairNetwork
+from needle_backend.ct.strip_network import StripNetworkSettings
 from needle_backend.ct.strips import CHANNELS, PLACES
 from needle_backend.ct.training.train_pairs import (
     PairExamples,
     PairSchedule,
     pair_examples,
+    train_end_network,
     train_pair_network,
     train_pairs,
 )
 
-SMALL = PairNetworkSettings(width=12, dilations=(1, 4), hidden=24)
+SMALL = StripNetworkSettings(width=12, dilations=(1, 4), hidden=24)
 
 
 def examples_of(seed: int) -> PairExamples:
@@ -71,3 +73,15 @@ def test_written_weights_carry_their_name_and_checksum(tmp_path):
     assert card["name"] == "pairs" and card["a"] == 1
     assert len(card["sha256"]) == 64
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["pairs.json", "pairs.safetensors"]
+
+
+def test_trained_on_a_few_cases_it_tells_where_the_true_ends_of_another_lie():
+    network = train_end_network(
+        [examples_of(seed) for seed in range(14)], PairSchedule(epochs=40, batch=32), str, SMALL
+    )
+    unseen = examples_of(77)
+    wanted = unseen.offsets_mm[unseen.right]
+    with torch.inference_mode():
+        strips = torch.from_numpy(unseen.strips[unseen.right]).float()
+        told = network(strips, torch.from_numpy(unseen.facts[unseen.right])).numpy()
+    assert np.abs(told - wanted).mean() < 0.9 * np.abs(wanted).mean()

@@ -1,4 +1,7 @@
-"""Train the network of the second look on pairs that detections of known cases leave over.
+"""Train the networks that read strips, on pairs that detections of known cases leave over.
+
+One learns to tell needles from wrong pairs, the other how far a right pair's ends lie from the true
+ones.
 
 The detector's mistakes are what it learns from, so the cases that the detector was trained on teach
 it less than others.
@@ -20,15 +23,22 @@ from needle_backend.core.needles import LocateOptions, Needle
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
-from needle_backend.core.weights import DEFAULT_PAIR_WEIGHTS, find_weights, write_weights
+from needle_backend.core.weights import WeightsFile, find_weights, write_weights
 from needle_backend.ct.detect import detect_ends
 from needle_backend.ct.detections import read_detections, write_detections
+from needle_backend.ct.end_network import OFFSETS, EndNetwork, needle_axes
 from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
-from needle_backend.ct.pair_network import PairNetwork, PairNetworkSettings, pair_facts
+from needle_backend.ct.pair_network import PairNetwork
 from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.score import candidate_pairs, score_detected
+from needle_backend.ct.strip_network import (
+    FACTS,
+    StripNetwork,
+    StripNetworkSettings,
+    pair_facts,
+)
 from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips, tall_picture
 from needle_backend.ct.training.dataset import find_cases
 from needle_backend.ct.training.export import hardware
@@ -47,11 +57,23 @@ FACT_NOISE = np.array([0.05, 0.05, 0.05, 0.1, 0.1, 0.05, 0.02, 0, 0, 0, 0, *([0.
 
 @dataclass(frozen=True)
 class PairExamples:
-    """Examples of pairs: strips (n, channels, places), facts (n, facts), right or wrong (n,)."""
+    """Examples of pairs, n of them.
+
+    Attributes
+    ----------
+    strips, facts
+        What the networks read, (n, channels, places) and (n, facts).
+    right
+        Whether each is a needle, (n,).
+    offsets_mm
+        Where the true ends lie, (n, 6), as :data:`needle_backend.ct.end_network.OFFSETS` tells; of
+        right pairs only.
+    """
 
     strips: np.ndarray
     facts: np.ndarray
     right: np.ndarray
+    offsets_mm: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -65,10 +87,15 @@ class PairSchedule:
     seed: int = 1
 
 
+PAIR_SCHEDULE, END_SCHEDULE = PairSchedule(), PairSchedule(epochs=30, batch=128)
+OFFSET_BETA_MM = 0.5
+"""Errors below this count squared, above it by their size."""
+
+
 def train_pairs(
     folders: Sequence[Path], output: Path, weights: str | None = None, told: Told = print
-) -> Path:
-    """Detect ends in folders of cases, train on the pairs they leave over, export the network.
+) -> tuple[Path, Path]:
+    """Detect ends in folders of cases, train on the pairs they leave over, export both networks.
 
     Detections are kept in ``output``, so that a stopped run goes on.
 
@@ -81,43 +108,58 @@ def train_pairs(
     told
         Called with a line about every epoch.
 
+    Returns
+    -------
+    tuple
+        The weights of the pair network and of the end network.
+
     Raises
     ------
     InputError
         When a folder holds no case, or no case a pair.
     """
     detector = find_weights(weights)
-    network, inputs = load_network(detector, choose_device("auto").device)
     cases = find_cases(folders)
-    examples = []
-    for place in cases:
-        volume = read_volume(place / "ct.nii.gz")
-        stored = output / "detections" / f"{place.parent.name}_{place.name}.json"
-        if not stored.exists():
-            write_detections(stored, detect_ends(network, volume.array, inputs))
-        truth = read_truth(place / "truth.json")
-        examples.append(pair_examples(volume, read_detections(stored), truth))
-    pairs = sum(len(part.right) for part in examples)
-    if pairs == 0:
-        raise InputError(
-            f"The {len(cases)} cases leave no pair to train on; give cases of needles."
-        )
-    schedule = PairSchedule()
-    trained = train_pair_network(examples, schedule, told)
-    card = {
-        "task": "ct pair scoring",
-        "version": __version__,
-        "architecture": asdict(trained.settings),
-        "training": {
-            "data": [folder.name for folder in folders],
-            "cases": len(cases),
-            "pairs": pairs,
-            "detector": detector.name,
-            "schedule": asdict(schedule),
-            "hardware": hardware(),
-        },
+    examples = [_case_examples(case, output, detector) for case in cases]
+    right = sum(int(part.right.sum()) for part in examples)
+    if right == 0:
+        raise InputError(f"No pair to train on in {len(cases)} cases; give cases with needles.")
+    facts = {
+        "data": [folder.name for folder in folders],
+        "cases": len(cases),
+        "pairs": sum(len(part.right) for part in examples),
+        "right_pairs": right,
+        "detector": detector.name,
+        "hardware": hardware(),
     }
-    return write_weights(output / f"{DEFAULT_PAIR_WEIGHTS}.safetensors", trained.state_dict(), card)
+    pair_network = train_pair_network(examples, PAIR_SCHEDULE, told)
+    end_network = train_end_network(examples, END_SCHEDULE, told)
+    return (
+        _export(pair_network, "ct pair scoring", PAIR_SCHEDULE, facts, output),
+        _export(end_network, "ct end correction", END_SCHEDULE, facts, output),
+    )
+
+
+def _case_examples(place: Path, output: Path, detector: WeightsFile) -> PairExamples:
+    volume = read_volume(place / "ct.nii.gz")
+    stored = output / "detections" / f"{place.parent.name}_{place.name}.json"
+    if not stored.exists():
+        network, inputs = load_network(detector, choose_device("auto").device)
+        write_detections(stored, detect_ends(network, volume.array, inputs))
+    return pair_examples(volume, read_detections(stored), read_truth(place / "truth.json"))
+
+
+def _export(
+    network: StripNetwork, task: str, schedule: PairSchedule, facts: dict, output: Path
+) -> Path:
+    card = {
+        "task": task,
+        "version": __version__,
+        "architecture": asdict(network.settings),
+        "training": {**facts, "schedule": asdict(schedule)},
+    }
+    path = output / f"{network.default_weights}.safetensors"
+    return write_weights(path, network.state_dict(), card)
 
 
 def pair_examples(volume: Volume, seen: SliceEnds, truth: Sequence[Needle]) -> PairExamples:
@@ -128,8 +170,23 @@ def pair_examples(volume: Volume, seen: SliceEnds, truth: Sequence[Needle]) -> P
     pairs = candidate_pairs(score_detected(*ends, *where), *ends, *where)
     picture = tall_picture(tophat, "cpu")
     strips = sample_strips(pairs.tips_lps, pairs.handles_lps, picture, volume)
-    right = inside_gate(pairs, truth).any(axis=1)
-    return PairExamples(strips.half().numpy(), pair_facts(pairs, volume), right)
+    inside = inside_gate(pairs, truth)
+    right = inside.any(axis=1)
+    offsets_mm = np.zeros((len(pairs), OFFSETS), np.float32)
+    offsets_mm[right] = _offsets_mm(pairs.take(right), [truth[i] for i in inside[right].argmax(1)])
+    return PairExamples(strips.half().numpy(), pair_facts(pairs, volume), right, offsets_mm)
+
+
+def _offsets_mm(pairs: Pairs, truth: Sequence[Needle]) -> np.ndarray:
+    """Return where each pair's true needle has its ends, along the pair's own axes."""
+    along, across, _ = np.moveaxis(needle_axes(pairs), 1, 0)
+    tips = np.array([needle.tip_lps for needle in truth], float).reshape(-1, 3)
+    handles = np.array([needle.handle_lps for needle in truth], float).reshape(-1, 3)
+    offsets = []
+    for apart in (tips - pairs.tips_lps, handles - pairs.handles_lps):
+        on_axis = (apart * along).sum(axis=1)
+        offsets += [on_axis, (apart * across).sum(axis=1), apart[:, 2] - on_axis * along[:, 2]]
+    return np.stack(offsets, axis=1)
 
 
 def inside_gate(pairs: Pairs, truth: Sequence[Needle]) -> np.ndarray:
@@ -144,47 +201,90 @@ def train_pair_network(
     examples: Sequence[PairExamples],
     schedule: PairSchedule,
     told: Told,
-    settings: PairNetworkSettings | None = None,
+    settings: StripNetworkSettings | None = None,
 ) -> PairNetwork:
-    """Train a network on examples, telling its mean loss after every epoch."""
+    """Train a network to tell right pairs from wrong ones, telling its loss after every epoch."""
     torch.manual_seed(schedule.seed)
-    strips = torch.from_numpy(np.concatenate([part.strips for part in examples]))
-    facts = torch.from_numpy(np.concatenate([part.facts for part in examples]))
-    right = torch.from_numpy(np.concatenate([part.right for part in examples])).float()
-    network = PairNetwork(settings or PairNetworkSettings())
+    network = PairNetwork(settings or StripNetworkSettings())
+    strips, facts, right, _ = _joined(examples)
+
+    def loss(index: torch.Tensor) -> torch.Tensor:
+        varied, _ = _varied(strips[index].float(), torch.zeros(len(index), OFFSETS))
+        noise = torch.randn(len(index), FACTS) * torch.from_numpy(FACT_NOISE).float()
+        told_odds = network(varied, facts[index] + noise)
+        return torch.nn.functional.binary_cross_entropy_with_logits(told_odds, right[index].float())
+
+    _optimise(network, loss, len(right), schedule, told)
+    return network.eval()
+
+
+def train_end_network(
+    examples: Sequence[PairExamples],
+    schedule: PairSchedule,
+    told: Told,
+    settings: StripNetworkSettings | None = None,
+) -> EndNetwork:
+    """Train a network to tell where right pairs' true ends lie."""
+    torch.manual_seed(schedule.seed)
+    network = EndNetwork(settings or StripNetworkSettings())
+    strips, facts, right, offsets_mm = _joined(examples)
+    rightful = torch.nonzero(right)[:, 0]
+
+    def loss(index: torch.Tensor) -> torch.Tensor:
+        index = rightful[index]
+        varied, wanted = _varied(strips[index].float(), offsets_mm[index])
+        told_mm = network(varied, facts[index])
+        return torch.nn.functional.smooth_l1_loss(told_mm, wanted, beta=OFFSET_BETA_MM)
+
+    _optimise(network, loss, len(rightful), schedule, told)
+    return network.eval()
+
+
+def _joined(examples: Sequence[PairExamples]) -> tuple[torch.Tensor, ...]:
+    """Return strips, facts, right and offsets of all examples."""
+    names = ("strips", "facts", "right", "offsets_mm")
+    return tuple(torch.from_numpy(np.concatenate([vars(e)[n] for e in examples])) for n in names)
+
+
+def _optimise(
+    network: torch.nn.Module,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    count: int,
+    schedule: PairSchedule,
+    told: Told,
+) -> None:
+    """Minimise the loss of batches of indices below ``count``."""
     optimizer = torch.optim.AdamW(
         network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
     )
-    batches = max(1, len(right) // schedule.batch)
+    batches = max(1, count // schedule.batch)
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.learning_rate, total_steps=schedule.epochs * batches, pct_start=0.1
     )
     network.train()
     for epoch in range(schedule.epochs):
         total = 0.0
-        for index in torch.randperm(len(right))[: batches * schedule.batch].split(schedule.batch):
-            varied = _varied(strips[index].float(), facts[index])
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                network(*varied), right[index]
-            )
+        for index in torch.randperm(count)[: batches * schedule.batch].split(schedule.batch):
+            value = loss(index)
             optimizer.zero_grad()
-            loss.backward()
+            value.backward()
             optimizer.step()
             rates.step()
-            total += float(loss.detach())
+            total += float(value.detach())
         told(f"epoch {epoch + 1} of {schedule.epochs}: loss {total / batches:.4f}")
-    return network.eval()
 
 
-def _varied(strips: torch.Tensor, facts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mirror strips, change their contrast, add noise, hide slices beside the line."""
+def _varied(strips: torch.Tensor, offsets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mirror strips with their offsets, change contrast, add noise, hide slices beside the line."""
     count, _, places = strips.shape
     bright = strips[:, :BRIGHTNESS].reshape(count, len(SLICES), len(ACROSS_MM), places)
-    between = strips[:, BRIGHTNESS].clone()
+    between, offsets = strips[:, BRIGHTNESS].clone(), offsets.clone().reshape(count, 2, 3)
     mirrored, turned = torch.rand(count) < 0.5, torch.rand(count) < 0.5
     bright[mirrored] = bright[mirrored].flip(2)
     bright[turned] = bright[turned].flip(1)
     between[turned] = -between[turned]
+    offsets[mirrored, :, 1] *= -1
+    offsets[turned, :, 2] *= -1
     hidden = torch.rand(count, len(SLICES)) < HIDDEN_SHARE
     hidden[:, len(SLICES) // 2] = False
     bright = bright * ~hidden[:, :, None, None]
@@ -192,5 +292,4 @@ def _varied(strips: torch.Tensor, facts: torch.Tensor) -> tuple[torch.Tensor, to
     bright = bright + torch.randn_like(bright) * torch.empty(count, 1, 1, 1).uniform_(0, NOISE)
     bright = bright.clamp(min=0).reshape(count, BRIGHTNESS, places)
     where = torch.stack((between, strips[:, BRIGHTNESS + 1]), dim=1)
-    facts = facts + torch.randn_like(facts) * torch.from_numpy(FACT_NOISE).float()
-    return torch.cat((bright, where), dim=1), facts
+    return torch.cat((bright, where), dim=1), offsets.reshape(count, OFFSETS)

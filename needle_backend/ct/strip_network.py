@@ -1,0 +1,128 @@
+"""What networks that read strips have in common: their trunk, the facts beside, their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from needle_backend.core.errors import InputError
+from needle_backend.core.folding import fold_batch_norms
+from needle_backend.core.volume import Volume
+from needle_backend.core.weights import find_weights, load_state
+from needle_backend.ct.pairs import UNSEEN, Pairs
+from needle_backend.ct.strips import CHANNELS, SHAFT_PLACES, TIP_MM
+
+FACTS = 18
+"""How many numbers :func:`pair_facts` tells beside a strip."""
+
+
+@dataclass(frozen=True)
+class StripNetworkSettings:
+    """Size of a network."""
+
+    width: int = 32
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
+    hidden: int = 64
+    dropout: float = 0.2
+
+
+class StripNetwork(nn.Module):
+    """Convolutions along the strip; what they find is pooled over tip, shaft and hub."""
+
+    default_weights: str
+    """Name of the shipped weights."""
+
+    def __init__(self, settings: StripNetworkSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        width = settings.width
+        self.enter = nn.Conv1d(CHANNELS, width, 1)
+        self.blocks = nn.ModuleList(_block(width, dilation) for dilation in settings.dilations)
+        self.leave = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU())
+
+    @property
+    def pooled_size(self) -> int:
+        """How many numbers :meth:`pooled` gives a strip."""
+        return 6 * self.settings.width
+
+    def features(self, strips: torch.Tensor) -> torch.Tensor:
+        """Return (n, width, places) from strips (n, channels, places)."""
+        features = self.enter(strips)
+        for block in self.blocks:
+            features = features + block(features)
+        return self.leave(features)
+
+    @staticmethod
+    def pooled(features: torch.Tensor) -> torch.Tensor:
+        """Return mean and maximum of each channel over tip, shaft and hub, (n, 6 x width)."""
+        shaft, hub = len(TIP_MM), len(TIP_MM) + SHAFT_PLACES
+        parts = (features[..., :shaft], features[..., shaft:hub], features[..., hub:])
+        return torch.cat([pool for part in parts for pool in (part.mean(-1), part.amax(-1))], dim=1)
+
+
+def _block(width: int, dilation: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.BatchNorm1d(width),
+        nn.ReLU(),
+        nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation),
+        nn.BatchNorm1d(width),
+        nn.ReLU(),
+        nn.Conv1d(width, width, 1),
+    )
+
+
+def pair_facts(pairs: Pairs, volume: Volume) -> np.ndarray:
+    """Return what is known of pairs beside their strips, (n, :data:`FACTS`) of order 1."""
+    shaft = pairs.shaft
+    spacing_x, _, spacing_z = volume.spacing_mm
+    facts = (
+        np.where(pairs.placed, 0.0, pairs.tip_heatmap),
+        pairs.tip_heatmap,
+        pairs.handle_heatmap,
+        pairs.tip_turn_deg / 10,
+        pairs.handle_turn_deg / 10,
+        np.minimum(pairs.moved_mm, 30.0) / 10,
+        pairs.length_mm / 200,
+        pairs.placed,
+        pairs.seen_as == UNSEEN,
+        np.full(len(pairs), spacing_z / 5),
+        np.full(len(pairs), spacing_x),
+        shaft.seen,
+        shaft.astray,
+        shaft.wander_mm,
+        np.abs(shaft.tip_shift_mm),
+        np.abs(shaft.handle_shift_mm),
+        np.abs(shaft.bow_mm) / 4,
+        shaft.goes_on,
+    )
+    return np.column_stack(facts).astype(np.float32)
+
+
+Network = TypeVar("Network", bound=StripNetwork)
+
+
+@lru_cache(maxsize=4)
+def load_strip_network(kind: type[Network], device: str) -> Network:
+    """Load the shipped weights of one kind of network onto a device, once.
+
+    Raises
+    ------
+    InputError
+        When the weights are missing, altered, or do not describe such a network.
+    """
+    weights = find_weights(None, kind.default_weights)
+    try:
+        architecture = dict(weights.card["architecture"])
+        architecture["dilations"] = tuple(architecture["dilations"])
+        network = kind(StripNetworkSettings(**architecture))
+        network.load_state_dict(load_state(weights.path))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"{weights.path} and its model card do not describe a {kind.__name__}."
+        ) from error
+    return fold_batch_norms(network.eval()).to(device)
