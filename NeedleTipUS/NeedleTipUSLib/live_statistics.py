@@ -34,13 +34,20 @@ class LiveFigures:
 
 
 class LiveStatistics:
-    """Counts over a sliding window of :data:`WINDOW_S`."""
+    """Counts over a sliding window of :data:`WINDOW_S`.
+
+    Attributes
+    ----------
+    answered, dropped
+        Since the start.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started_s = clock()
         self._arrivals: deque[float] = deque()
         self._answers: deque[tuple[float, float]] = deque()
+        self.answered = 0
         self.dropped = 0
 
     def image_arrived(self) -> None:
@@ -53,6 +60,7 @@ class LiveStatistics:
 
     def marker_moved(self, latency_s: float) -> None:
         """Count an answer that is on the screen, so long after its image."""
+        self.answered += 1
         self._answers.append((self._clock(), latency_s))
 
     def figures(self) -> LiveFigures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from needle_backend.us.tips import FrameAnswer
 from NeedleTipUSLib.stream_image import StreamImage
@@ -52,4 +53,6 @@ def distance_text(sighting: Sighting, target_world: np.ndarray) -> str:
     if tip is None:
         return ""
     distance = float(np.linalg.norm(target_world - tip))
-    return f"{distance:.1f} mm" if sighting.image.is_calibrated else f"{distance:.0f} px"
+    if sighting.image.is_calibrated:
+        return _("{distance:.1f} mm to the target").format(distance=distance)
+    return _("{distance:.0f} px to the target").format(distance=distance)

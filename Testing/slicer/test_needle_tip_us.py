@@ -62,10 +62,10 @@ def show(wait_until):
     def show_and_wait(panel, stream, tip_xy, frame=None):
         from NeedleTipUSLib.example_stream import example_frame, send
 
-        answers = panel.logic.tracking.statistics._answers
-        count = len(answers)
+        statistics = panel.logic.tracking.statistics
+        count = statistics.answered
         send(stream, example_frame(tip_xy) if frame is None else frame)
-        wait_until(lambda: panel.logic.tracking is None or len(answers) > count)
+        wait_until(lambda: panel.logic.tracking is None or statistics.answered > count)
 
     return show_and_wait
 
@@ -196,7 +196,7 @@ def test_the_distance_to_a_target_is_in_millimetres(running, stream, show, scene
     running.ui.targetSelector.setCurrentNode(target)
     for _ in range(3):
         show(running, stream, (60, 40))
-    assert running.ui.distanceLabel.text == "12.0 mm"
+    assert running.ui.distanceLabel.text == "12.0 mm to the target"
 
 
 def test_the_distance_is_in_pixels_where_images_are_not_calibrated(running, stream, show, scene):
@@ -206,7 +206,7 @@ def test_the_distance_is_in_pixels_where_images_are_not_calibrated(running, stre
     stream.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.eye(4)))
     for _ in range(3):
         show(running, stream, (60, 40))
-    assert running.ui.distanceLabel.text == "30 px"
+    assert running.ui.distanceLabel.text == "30 px to the target"
 
 
 def test_rates_and_latency_are_shown(running, stream, show, wait_until):
@@ -226,7 +226,7 @@ def test_images_that_are_overtaken_are_dropped_and_counted(running, stream, wait
         send(stream, slow)
         wait_until(lambda: not running.logic.tracking._watch._timer.isActive())
     statistics = running.logic.tracking.statistics
-    wait_until(lambda: statistics.dropped + len(statistics._answers) == 13)
+    wait_until(lambda: statistics.dropped + statistics.answered == 13)
     assert statistics.dropped > 5
 
 

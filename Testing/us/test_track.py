@@ -146,6 +146,13 @@ def test_a_recording_that_starts_over_is_followed_anew():
     assert tracker.follow(1, STEP_S, tip_at(100, 200)).state == DETECTED
 
 
+def test_what_is_doubted_in_every_frame_is_never_shown_but_a_believed_tip_is_followed_on():
+    doubted = [tip_at(100 + i, 200, confidence=0.3) for i in range(20)]
+    assert {answer.state for answer in follow(doubted)} == {LOST}
+    believed = [tip_at(90 + i, 200, confidence=0.7) for i in range(10)]
+    assert [answer.state for answer in follow(believed + doubted)][1:] == [DETECTED] * 29
+
+
 def test_when_told_to_believe_at_once_the_first_detection_is_shown():
     tracker = Tracker(SIZE, Association(seen_at_least=1))
     assert tracker.follow(0, 0.0, tip_at(100, 200)).state == DETECTED

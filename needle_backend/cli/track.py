@@ -73,8 +73,8 @@ def track(
         bool,
         typer.Option(
             help="Follow one tip from frame to frame: a detection counts once it is seen again "
-            "near by, and the tip is predicted for at most 0.5 s. Switch it off for images that "
-            "do not follow one another."
+            "near by with a mean confidence of 0.5, and the tip is predicted for at most 0.5 s. "
+            "Switch it off for images that do not follow one another."
         ),
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",

@@ -2,8 +2,9 @@
 
 A Kalman filter with constant velocity (Bar-Shalom, Li and Kirubarajan 2001, chapter 6.2: white
 noise as acceleration) predicts where the tip is; a detection counts where it lies near that. What
-appears elsewhere must be seen again before it is believed, so a tip that flashes up for one frame
-is never shown.
+appears elsewhere must be seen again, and be likely, before it is believed: a tip that flashes up
+for one frame is never shown, nor one that the detector doubts in every frame. A tip that was
+believed is followed on through doubts.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Association:
     ----------
     seen_at_least
         So many detections that agree are needed before a tip is shown, or shown elsewhere.
+    sure_at_least
+        Their mean confidence must be so high by then; from the eighth on older ones fade.
     longest_prediction_s
         So long a tip is predicted after it was last detected.
     position_px
@@ -40,6 +43,7 @@ class Association:
     """
 
     seen_at_least: int = 2
+    sure_at_least: float = 0.5
     longest_prediction_s: float = 0.5
     position_px: float = 5.0
     speed_px_s: float = 100.0
@@ -48,6 +52,8 @@ class Association:
 
 
 DEFAULT_ASSOCIATION = Association()
+REMEMBERED = 8
+"""Detections over which a track's confidence is averaged."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +97,13 @@ class Motion:
 
 @dataclass(frozen=True)
 class Track:
-    """A tip followed over frames: its motion, its last detection, and how often it was seen."""
+    """A tip followed over frames: its motion, its last detection, how often and surely seen."""
 
     motion: Motion
     last: Tip
     last_s: float
     seen: int
+    sureness: float
 
 
 class Tracker:
@@ -151,7 +158,7 @@ class Tracker:
             self._doubted = self._seen_again(self._doubted, tip, time_s)
         else:
             self._doubted = self._first_seen(tip, time_s)
-        if self._doubted.seen >= self._association.seen_at_least:
+        if self._is_believed(self._doubted):
             self._shown, self._doubted = self._doubted, None
 
     def _is_expected(self, tip: Tip, track: Track | None) -> bool:
@@ -160,14 +167,20 @@ class Tracker:
         off = track.motion.deviations(_xy(tip), self._position_sd)
         return off <= self._association.gate
 
+    def _is_believed(self, track: Track) -> bool:
+        needed = self._association
+        return track.seen >= needed.seen_at_least and track.sureness >= needed.sure_at_least
+
     def _first_seen(self, tip: Tip, time_s: float) -> Track:
         mean = np.stack([_xy(tip), np.zeros(2)])
         covariance = np.diag([self._position_sd**2, self._speed_sd**2])
-        return Track(Motion(time_s, mean, covariance), tip, time_s, seen=1)
+        return Track(Motion(time_s, mean, covariance), tip, time_s, 1, tip.confidence)
 
     def _seen_again(self, track: Track, tip: Tip, time_s: float) -> Track:
         motion = track.motion.seen_at(_xy(tip), self._position_sd)
-        return Track(motion, tip, time_s, track.seen + 1)
+        seen = track.seen + 1
+        surer = (tip.confidence - track.sureness) / min(seen, REMEMBERED)
+        return Track(motion, tip, time_s, seen, track.sureness + surer)
 
     def _answer(self, frame: int, time_s: float) -> FrameAnswer:
         track = self._shown
