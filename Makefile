@@ -24,6 +24,7 @@ lint: .venv/ready-to-test
 
 pictures: .venv/ready-to-test
 	$(BIN)/python tools/make_pictures.py
+	$(BIN)/python tools/make_us_pictures.py
 
 clean:
 	rm -rf .venv demo build *.egg-info .pytest_cache .hypothesis .ruff_cache

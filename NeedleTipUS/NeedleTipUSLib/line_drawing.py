@@ -47,6 +47,11 @@ class LineDrawing:
                 display.SetViewNodeIDs(list(view_ids))
             display.SetVisibility(True)
 
+    def colour(self, colour: Colour) -> None:
+        """Draw what is drawn in another colour."""
+        if self._is_in_scene() and self._node.GetDisplayNode().GetColor() != colour:
+            self._node.GetDisplayNode().SetColor(colour)
+
     def hide(self) -> None:
         """Show the line no longer."""
         if self._is_in_scene():

@@ -19,7 +19,6 @@ COLOURS: dict[str, Colour] = {
     PREDICTED: (1.0, 0.84, 0.0),
     LOST: (1.0, 0.31, 0.31),
 }
-REGION_COLOUR: Colour = (0.45, 0.55, 0.65)
 TRAIL_COLOUR: Colour = (0.2, 0.65, 0.9)
 TRAIL_LENGTH = 30
 """Of so many sightings, a second of a usual stream."""
@@ -34,7 +33,8 @@ class TipNodes:
     """Draws sightings of one stream.
 
     The point is a node of its own in the scene, for whatever else uses it (sequences, OpenIGTLink);
-    while the tip is lost its position is undefined. The lines are drawn only.
+    while the tip is lost its position is undefined. The lines are drawn only; the outline of the
+    region has the state's colour too, so that a lost tip is seen without looking away.
     """
 
     def __init__(self) -> None:
@@ -52,6 +52,7 @@ class TipNodes:
         tip_world = sighting.tip_world()
         view_ids = views_showing(volume_node)
         write_tip(tip_node(), answer, tip_world)
+        self._region.colour(COLOURS[answer.state])
         self._box.draw(sighting.box_world(), COLOURS[answer.state], view_ids)
         if tip_world is None:
             self._passed.clear()
@@ -75,7 +76,7 @@ class TipNodes:
     def draw_region(self, volume_node: vtkMRMLVolumeNode) -> None:
         """Draw or hide the outline of the region, as was chosen."""
         corners = self._region_world if self.shows_region else np.empty((0, 3))
-        self._region.draw(corners, REGION_COLOUR, views_showing(volume_node))
+        self._region.draw(corners, COLOURS[LOST], views_showing(volume_node))
 
     def clear(self) -> None:
         """Remove the lines, and leave the point with its position undefined."""
@@ -87,6 +88,7 @@ class TipNodes:
     def lose(self) -> None:
         """Show no tip any more."""
         self._passed.clear()
+        self._region.colour(COLOURS[LOST])
         self._box.hide()
         self._trail.hide()
         node = find_tip_node()

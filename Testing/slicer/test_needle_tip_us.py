@@ -190,6 +190,18 @@ def test_the_region_found_is_shown_in_numbers(running):
     assert "Ultrasound region" not in lines_visible()
 
 
+def test_the_outline_of_the_region_has_the_colour_of_the_state(running, stream, show):
+    from NeedleTipUSLib.tip_nodes import COLOURS
+
+    outline = slicer.util.getNode("Ultrasound region").GetDisplayNode()
+    assert outline.GetColor() == COLOURS["lost"]
+    for _ in range(3):
+        show(running, stream, (60, 40))
+    assert outline.GetColor() == COLOURS["detected"]
+    show(running, stream, None)
+    assert outline.GetColor() == COLOURS["predicted"]
+
+
 def test_the_distance_to_a_target_is_in_millimetres(running, stream, show, scene):
     target = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "lesion")
     target.AddControlPointWorld(10.0, 10.0 - 12.0, 5.0)

@@ -1,0 +1,140 @@
+"""Make the pictures of the ultrasound tutorial: ``make pictures``, or this file.
+
+The stream is two simulated punctures, one after the other; the tips are those that the shipped
+weights find. Panel and view are drawn as ``make_pictures`` does it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from make_pictures import (
+    PANEL_PX,
+    ROOT,
+    TUTORIAL,
+    beside,
+    save,
+    slicer,
+    wait_until,
+    with_bar,
+)
+
+import numpy as np  # isort: skip
+import qt  # isort: skip
+
+from slicer_harness.modules import LoadedModule, load_module  # isort: skip
+from slicer_harness.slice_view import SliceView  # isort: skip
+
+SEEDS = (20, 27)
+FRAMES = 75
+"""Of each puncture."""
+VIEW_PX = 640
+MARGIN_PX = 70
+MM_PX = 0.08
+FRAME_S = 1 / 30
+STATES = {"seen": "tip seen", "predicted": "tip not seen", "lost": "TIP LOST"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="", help="instead of the shipped ones")
+    arguments = parser.parse_args()
+    module = load_module(ROOT / "NeedleTipUS" / "NeedleTipUS.py")
+    stage = Stage(
+        module, np.concatenate([simulated_puncture(seed) for seed in SEEDS]), arguments.weights
+    )
+    stage.play()
+    stage.close()
+
+
+def simulated_puncture(seed: int) -> np.ndarray:
+    """Return the frames of a puncture, uint8 [frame, row, column]."""
+    from needle_backend.us.training.settings import SimulationSettings
+    from needle_backend.us.training.simulate import simulate_sequence
+
+    settings = SimulationSettings()
+    sequence = replace(settings.sequence, frames=FRAMES, needle_free_share=0.0)
+    return simulate_sequence(replace(settings, sequence=sequence), seed).frames
+
+
+class Stage:
+    """The module's panel beside the view that shows the stream."""
+
+    def __init__(self, module: LoadedModule, frames: np.ndarray, weights: str) -> None:
+        self._module = module
+        self._frames = frames
+        rows, columns = frames.shape[1:]
+        ijk_to_ras = np.diag([-MM_PX, -MM_PX, 1.0, 1.0])
+        ijk_to_ras[:2, 3] = MM_PX * columns / 2, MM_PX * rows / 2
+        self._stream = slicer.util.addVolumeFromArray(
+            frames[:1], ijkToRAS=ijk_to_ras, name="Image_Probe"
+        )
+        self._view = SliceView("Red", "Axial", self._stream, VIEW_PX)
+        self._panel = module.open()
+        self._panel.parent.show()
+        self._panel.ui.weightsLineEdit.text = weights
+        self._panel.ui.volumeSelector.setCurrentNode(self._stream)
+        self._add_target()
+
+    def _add_target(self) -> None:
+        target = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "target")
+        target.AddControlPointWorld(-4.0, -8.0, 0.0)
+        self._panel.ui.targetSelector.setCurrentNode(target)
+
+    def play(self) -> None:
+        """Show the stream as fast as a scanner does, and take pictures of every state."""
+        ui = self._panel.ui
+        ui.startButton.click()
+        wait_until(lambda: ui.stateLabel.text != "starting…")
+        taken: dict[str, Any] = {}
+        for number, frame in enumerate(self._frames):
+            self._show(frame)
+            text = ui.stateLabel.text
+            state = next(name for name, words in STATES.items() if text.startswith(words))
+            if state == "seen" and number > FRAMES // 2 and "panel" not in taken:
+                wait_until(lambda: "latency" in ui.statisticsLabel.text)
+                self._show(frame)
+                taken["panel"] = self._everything()
+            if number > FRAMES // 2 and state not in taken:
+                taken[state] = self._view_image()
+        save(taken["panel"], TUTORIAL / "us_panel.jpg")
+        save(beside(*(taken[state] for state in STATES)), TUTORIAL / "us_states.jpg")
+
+    def _show(self, frame: np.ndarray) -> None:
+        answers = self._panel.logic.tracking.statistics
+        count = answers.answered
+        started_s = time.monotonic()
+        slicer.util.updateVolumeFromArray(self._stream, frame[None])
+        wait_until(lambda: answers.answered > count)
+        wait_until(lambda: time.monotonic() - started_s >= FRAME_S)
+
+    def _everything(self) -> Any:
+        view = with_bar(self._view_image(), "Red")
+        parent = self._panel.parent
+        least_px = parent.layout().totalMinimumHeightForWidth(PANEL_PX)
+        parent.resize(PANEL_PX, max(view.height(), least_px))
+        slicer.app.processEvents()
+        return beside(parent.grab().toImage(), view)
+
+    def _view_image(self) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "view.png")
+            self._view.save_picture(path)
+            return qt.QImage(str(path)).copy(0, MARGIN_PX, VIEW_PX, VIEW_PX - 2 * MARGIN_PX)
+
+    def close(self) -> None:
+        """Let everything go, the backend process too."""
+        from NeedleLocalizationLib.session_process import end_session_process
+
+        self._view.close()
+        self._module.close(self._panel)
+        end_session_process()
+
+
+if __name__ == "__main__":
+    main()
