@@ -34,8 +34,11 @@ class LineDrawing:
         self._node: slicer.vtkMRMLModelNode | None = None
 
     def draw(self, points_world: np.ndarray, colour: Colour, view_ids: Sequence[str]) -> None:
-        """Draw the line through points (n, 3), in some slice views only; too few hide it."""
-        if len(points_world) < 2:
+        """Draw the line through points (n, 3), in some slice views only.
+
+        Too few points hide it, and so does having no view: Slicer takes that for all of them.
+        """
+        if len(points_world) < 2 or not view_ids:
             self.hide()
             return
         node = self._node_in_scene()

@@ -48,6 +48,19 @@ def panel(spot_work, needle_tip_us, scene):
     needle_tip_us.close(widget)
 
 
+@pytest.fixture(autouse=True)
+def red_view(scene):
+    """The nodes of the red slice view, as Slicer's window makes them."""
+    made = []
+    for node in (slicer.vtkMRMLSliceNode(), slicer.vtkMRMLSliceCompositeNode()):
+        node.SetSingletonTag("Red")
+        node.SetLayoutName("Red")
+        made.append(scene.AddNode(node))
+    yield made
+    for node in made:
+        scene.RemoveNode(node)
+
+
 @pytest.fixture
 def stream(scene, needle_tip_us):
     from NeedleTipUSLib.example_stream import add_example_stream
@@ -119,6 +132,29 @@ def test_the_tip_becomes_a_point_where_the_images_lie(running, stream, show):
     assert running.ui.stateLabel.text == SEEN
     np.testing.assert_allclose(tip_ras(), (40 - 0.5 * 62, 30 - 0.5 * 40, 5.0), atol=0.5)
     assert {"Needle tip box", "Needle tip trail"} <= set(lines_visible())
+
+
+def test_the_red_view_shows_the_stream_face_on_unless_another_one_does(
+    panel, stream, red_view, scene
+):
+    slice_node, composite = red_view
+    stream.SetIJKToRASDirections(0, 0, 1, 1, 0, 0, 0, -1, 0)  # a sagittal picture
+    panel.ui.volumeSelector.setCurrentNode(stream)
+    panel.ui.startButton.click()
+    assert composite.GetBackgroundVolumeID() == stream.GetID()
+    normal = [slice_node.GetSliceToRAS().GetElement(axis, 2) for axis in range(3)]
+    assert np.abs(normal) == pytest.approx((1.0, 0.0, 0.0))
+
+
+def test_lines_are_drawn_in_no_view_but_those_that_show_the_stream(running, stream, show, red_view):
+    _slice_node, composite = red_view
+    for _ in range(3):
+        show(running, stream, (60, 40))
+    box = slicer.util.getNode("Needle tip box").GetDisplayNode()
+    assert tuple(box.GetViewNodeIDs()) == ("vtkMRMLSliceNodeRed",)
+    composite.SetBackgroundVolumeID(None)
+    show(running, stream, (60, 40))
+    assert not box.GetVisibility()
 
 
 def test_the_point_moves_with_the_transform_that_the_images_lie_under(running, stream, show, scene):
