@@ -14,7 +14,7 @@ from needle_backend.ct.match import CONSIDERED, Matching
 from needle_backend.ct.pairs import UNSEEN, Pairs
 from needle_backend.ct.score import log_odds
 
-FLAGGED_BELOW = 0.93
+FLAGGED_BELOW = 0.95
 """Needles less sure than this state their doubts; a surer one is not worth a second look."""
 FAINT_SEEN = 0.6
 ASTRAY = 0.25
@@ -28,12 +28,12 @@ LOW_HEATMAP = 0.35
 SHARED_TIP_MM = 3.0
 
 MODEL = {
-    "intercept": -0.80,
-    "score": 0.558,
-    "margin": 0.319,
-    "length_off_mm": -0.161,
-    "heatmap": 1.443,
-    "neighbour_mm": 0.241,
+    "intercept": 0.40,
+    "score": 0.684,
+    "margin": 0.156,
+    "length_off_mm": -0.147,
+    "heatmap": 0.0,
+    "neighbour_mm": 0.199,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""

@@ -1,4 +1,4 @@
-"""Put the ends of chosen needles right: a small network reads how far they lie from the true ones.
+"""Put the ends of pairs right: a small network reads how far they lie from the true ones.
 
 An end seen on one slice of 5 mm says where it lies in the plane, but along the patient only to the
 slice; a placed tip may lie millimetres off along its shaft. The strip says more: where the shaft
@@ -7,7 +7,6 @@ passes from one slice to the next, where the metal stops, where the hub begins a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,18 +14,16 @@ import torch
 from torch import nn
 
 from needle_backend.core.geometry import unit_vectors
-from needle_backend.core.needles import Needle, as_point
-from needle_backend.core.volume import Volume
 from needle_backend.core.weights import DEFAULT_END_WEIGHTS
 from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.strip_network import (
     FACTS,
+    SeenPairs,
     StripNetwork,
     StripNetworkSettings,
     load_strip_network,
-    pair_facts,
 )
-from needle_backend.ct.strips import PLACES, sample_strips, tall_picture
+from needle_backend.ct.strips import PLACES
 
 OFFSETS = 6
 """How far the true tip lies, in mm along the needle, across it in the slice and through the slices;
@@ -66,46 +63,21 @@ def needle_axes(pairs: Pairs) -> np.ndarray:
     return np.stack((along, across, through), axis=1)
 
 
-def with_true_ends(
-    needles: Sequence[Needle],
-    pairs: Pairs,
-    tophat: np.ndarray,
-    volume: Volume,
-    device: str = "cpu",
-) -> tuple[Needle, ...]:
-    """Return needles with both ends moved to where the picture shows them.
+def with_true_ends(pairs: Pairs, seen: SeenPairs) -> Pairs:
+    """Return pairs with both ends moved to where the picture shows them.
 
     Parameters
     ----------
-    needles, pairs
-        The needles, and the pairs they were made of, in the same order.
-    tophat
-        White top-hat of the CT, [slice, row, column], HU.
-    volume
-        Where the array lies in the patient.
-    device
-        Where to compute.
+    pairs, seen
+        The pairs, and what was read of them.
 
     Raises
     ------
     InputError
         When the weights are missing or altered.
     """
-    if len(pairs) == 0:
-        return ()
-    network = load_strip_network(EndNetwork, device)
-    picture = tall_picture(tophat, device)
-    with torch.inference_mode():
-        strips = sample_strips(pairs.tips_lps, pairs.handles_lps, picture, volume)
-        offsets_mm = network(strips, torch.as_tensor(pair_facts(pairs, volume), device=device))
-    moves = np.einsum(
-        "nek,nkx->nex", offsets_mm.cpu().numpy().reshape(-1, 2, 3), needle_axes(pairs)
-    )
-    return tuple(
-        replace(
-            needle,
-            tip_lps=as_point(np.add(needle.tip_lps, tip)),
-            handle_lps=as_point(np.add(needle.handle_lps, handle)),
-        )
-        for needle, (tip, handle) in zip(needles, moves, strict=True)
-    )
+    offsets_mm = seen.told_by(load_strip_network(EndNetwork, seen.device)).reshape(-1, 2, 3)
+    moves = np.einsum("nek,nkx->nex", offsets_mm, needle_axes(pairs))
+    tips_lps, handles_lps = pairs.tips_lps + moves[:, 0], pairs.handles_lps + moves[:, 1]
+    length_mm = np.linalg.norm(handles_lps - tips_lps, axis=1)
+    return replace(pairs, tips_lps=tips_lps, handles_lps=handles_lps, length_mm=length_mm)

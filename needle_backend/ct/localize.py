@@ -204,7 +204,7 @@ def needles_from_ends(
     cancel: CancelToken,
     device: str = "cpu",
 ) -> LocateResult:
-    """Fuse, score and match detected ends, and put them right: all that comes after the network.
+    """Fuse, score and match detected ends: all that comes after the network.
 
     Parameters
     ----------
@@ -228,11 +228,8 @@ def needles_from_ends(
     matching = match(pairs, tips, handles, options.count, options.solver)
     needles, surplus = assess(matching, pairs, tips, handles, volume)
     cancel.raise_if_cancelled()
-    from needle_backend.ct.end_network import with_true_ends
-
-    corrected = with_true_ends(needles, pairs.take(matching.chosen), tophat, volume, device)
     return LocateResult(
-        needles=number_needles(corrected),
+        needles=number_needles(needles),
         count=matching.count,
         unmatched_tips=_points(tips, matching.unmatched_tips),
         unmatched_handles=_points(handles, matching.unmatched_handles),

@@ -10,18 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from needle_backend.core.volume import Volume
 from needle_backend.core.weights import DEFAULT_PAIR_WEIGHTS
-from needle_backend.ct.pairs import Pairs
-from needle_backend.ct.parts import in_parts
 from needle_backend.ct.strip_network import (
     FACTS,
+    SeenPairs,
     StripNetwork,
     StripNetworkSettings,
     load_strip_network,
-    pair_facts,
 )
-from needle_backend.ct.strips import sample_strips, tall_picture
 
 
 class PairNetwork(StripNetwork):
@@ -44,9 +40,7 @@ class PairNetwork(StripNetwork):
         return self.head(torch.cat((pooled, facts), dim=1))[:, 0]
 
 
-def second_look(
-    pairs: Pairs, tophat: np.ndarray, volume: Volume, device: str = "cpu"
-) -> np.ndarray:
+def second_look(seen: SeenPairs) -> np.ndarray:
     """Return the network's log-odds for each pair, (n,), lengths aside.
 
     Raises
@@ -54,14 +48,4 @@ def second_look(
     InputError
         When the weights are missing or altered.
     """
-    network = load_strip_network(PairNetwork, device)
-    facts = pair_facts(pairs, volume)
-    picture = tall_picture(tophat, device)
-
-    def log_odds(some: slice) -> np.ndarray:
-        strips = sample_strips(pairs.tips_lps[some], pairs.handles_lps[some], picture, volume)
-        with torch.inference_mode():
-            told = network(strips, torch.as_tensor(facts[some], device=device))
-        return told.cpu().numpy().astype(float)
-
-    return np.concatenate(in_parts(log_odds, len(pairs), device))
+    return seen.told_by(load_strip_network(PairNetwork, seen.device))

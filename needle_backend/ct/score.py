@@ -4,7 +4,8 @@ A score is the log-odds that a pair is a needle: what the shaft looks like, how 
 direction fits the directions seen at both ends, and whether its length is one that the case's
 confident pairs share. Zero means as likely as not. A first look judges by named features
 (:mod:`.shaft`); it tells where tips may have been missed (:mod:`.hypotheses`) and which pairs are
-worth the second look, a network's (:mod:`.pair_network`).
+worth the second look, a network's (:mod:`.pair_network`), before and after another has put their
+ends right (:mod:`.end_network`).
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ FIRST_LOOK = {
 WORTH_A_SECOND_LOOK, SECOND_LOOKS, BEHIND_THE_BEST = -6.0, 6, 4.0
 """A second look is for pairs above such log-odds of the first, the best few of each handle, not
 much worse than its best."""
+WORTH_CORRECTING = -3.0
+"""Log-odds of the second look below which a pair is dropped."""
 SECOND_LOOK = {
     "intercept": -1.3,
     "network": 0.86,
@@ -228,12 +231,24 @@ def _with_first_look(pairs: Pairs, options: LocateOptions) -> Pairs:
 def _with_second_look(
     pairs: Pairs, tophat: np.ndarray, volume: Volume, options: LocateOptions, device: str
 ) -> Pairs:
+    """Let a network judge the pairs, put the ends of likely ones right, and judge those again."""
     if len(pairs) == 0:
         return pairs
+    from needle_backend.ct.end_network import with_true_ends
     from needle_backend.ct.pair_network import second_look
+    from needle_backend.ct.strip_network import read_strips
 
-    features = second_look_features(pairs, second_look(pairs, tophat, volume, device))
-    return with_scores(pairs, features, SECOND_LOOK, options)
+    seen = read_strips(pairs, tophat, volume, device)
+    network = second_look(seen)
+    judged = with_scores(pairs, second_look_features(pairs, network), SECOND_LOOK, options)
+    likely = judged.score > WORTH_CORRECTING
+    if not likely.any():
+        return judged.take(likely)
+    corrected = with_true_ends(judged.take(likely), seen.take(likely))
+    seen = read_strips(corrected, tophat, volume, device)
+    network = 0.5 * (network[likely] + second_look(seen))
+    corrected = with_true_ends(corrected, seen)
+    return with_scores(corrected, second_look_features(corrected, network), SECOND_LOOK, options)
 
 
 def log_odds(features: Mapping[str, np.ndarray], model: Mapping[str, float]) -> np.ndarray:

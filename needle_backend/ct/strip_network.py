@@ -15,7 +15,14 @@ from needle_backend.core.folding import fold_batch_norms
 from needle_backend.core.volume import Volume
 from needle_backend.core.weights import find_weights, load_state
 from needle_backend.ct.pairs import UNSEEN, Pairs
-from needle_backend.ct.strips import CHANNELS, SHAFT_PLACES, TIP_MM
+from needle_backend.ct.parts import in_parts
+from needle_backend.ct.strips import (
+    CHANNELS,
+    SHAFT_PLACES,
+    TIP_MM,
+    sample_strips,
+    tall_picture,
+)
 
 FACTS = 18
 """How many numbers :func:`pair_facts` tells beside a strip."""
@@ -101,6 +108,57 @@ def pair_facts(pairs: Pairs, volume: Volume) -> np.ndarray:
         shaft.goes_on,
     )
     return np.column_stack(facts).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SeenPairs:
+    """What the networks read of n pairs: strips (n, channels, places) and facts (n, facts)."""
+
+    strips: torch.Tensor
+    facts: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.strips)
+
+    def take(self, selection: np.ndarray) -> SeenPairs:
+        """Return the selected pairs (a boolean mask)."""
+        chosen = torch.as_tensor(selection, device=self.strips.device)
+        return SeenPairs(self.strips[chosen], self.facts[chosen])
+
+    def told_by(self, network: StripNetwork) -> np.ndarray:
+        """Return what a network says of each pair."""
+
+        def told(some: slice) -> np.ndarray:
+            with torch.inference_mode():
+                return network(self.strips[some], self.facts[some]).cpu().numpy().astype(float)
+
+        return np.concatenate(in_parts(told, len(self), self.strips.device.type))
+
+    @property
+    def device(self) -> str:
+        """Where they lie, and networks read them."""
+        return str(self.strips.device)
+
+
+def read_strips(pairs: Pairs, tophat: np.ndarray, volume: Volume, device: str = "cpu") -> SeenPairs:
+    """Sample the top-hat along pairs, as far as networks read it.
+
+    Parameters
+    ----------
+    tophat
+        White top-hat of the CT, [slice, row, column], HU.
+    volume
+        Where the array lies in the patient.
+    device
+        Where to sample, and to read.
+    """
+    picture = tall_picture(tophat, device)
+
+    def strips(some: slice) -> torch.Tensor:
+        return sample_strips(pairs.tips_lps[some], pairs.handles_lps[some], picture, volume)
+
+    facts = torch.as_tensor(pair_facts(pairs, volume), device=device)
+    return SeenPairs(torch.cat(in_parts(strips, len(pairs), device)), facts)
 
 
 Network = TypeVar("Network", bound=StripNetwork)
