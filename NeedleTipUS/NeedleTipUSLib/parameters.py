@@ -35,6 +35,7 @@ class NeedleTipUSParameters:
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = TrackOptions.device
     threshold: Annotated[float, WithinRange(AS_TRAINED, 1.0)] = AS_TRAINED
     weights: str = ""
+    budget_ms: Annotated[int, WithinRange(50, 10_000)] = 500
     association: bool = True
     trail_visible: bool = True
     region_visible: bool = True
@@ -53,4 +54,5 @@ def tracking_settings(parameters: NeedleTipUSParameters) -> TrackingSettings:
         association=parameters.association,
         orientation=parameters.orientation,
         region=None if parameters.automatic_region else chosen,
+        budget_s=parameters.budget_ms / 1000,
     )

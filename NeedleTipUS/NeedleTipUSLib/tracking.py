@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import qt
 from slicer import vtkMRMLVolumeNode
@@ -33,12 +32,27 @@ MOST_FAILURES = 3
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """How a stream is looked at; ``region`` None means that it is found automatically."""
+    """How a stream is looked at.
+
+    Attributes
+    ----------
+    options
+        For the backend.
+    association
+        Whether one tip is followed from image to image.
+    orientation
+        One of ``ORIENTATIONS``.
+    region
+        None means that it is found automatically.
+    budget_s
+        An answer that comes later is not shown once there is a newer image.
+    """
 
     options: TrackOptions = field(default_factory=TrackOptions)
     association: bool = True
     orientation: str = "as received"
     region: Rect | None = None
+    budget_s: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -196,9 +210,21 @@ class Tracking:
             self._fail(str(error))
         else:
             self._failures = 0
-            self._listener.on_sighting(self._sighting(answer, asked))
-            self.statistics.marker_moved(time.monotonic() - asked.arrived_s)
-            self._listener.on_notice(" ".join(doubts_of(asked.image, job.result())))
+            self._take(answer, asked, job.result().get("warnings", ()))
+
+    def _take(self, answer: FrameAnswer, asked: Asked, warnings: Sequence[str]) -> None:
+        if self._is_too_late(asked):
+            self.statistics.image_dropped()
+            notice = _("Answers take longer than {budget:.0f} ms; such old ones are not shown.")
+            self._lose(notice.format(budget=1000 * self._settings.budget_s))
+            return
+        self._listener.on_sighting(self._sighting(answer, asked))
+        self.statistics.marker_moved(time.monotonic() - asked.arrived_s)
+        self._listener.on_notice(" ".join([*doubts_of(asked.image), *warnings]))
+
+    def _is_too_late(self, asked: Asked) -> bool:
+        is_newest = asked.number == self._number - 1
+        return not is_newest and time.monotonic() - asked.arrived_s > self._settings.budget_s
 
     def _sighting(self, answer: FrameAnswer, asked: Asked) -> Sighting:
         tip = in_image(answer.tip, asked.region)
@@ -255,10 +281,10 @@ def fitting_region(wanted: Rect | None, image: StreamImage) -> Rect:
     return found if is_usable else (0, 0, columns, rows)
 
 
-def doubts_of(image: StreamImage, result: dict[str, Any]) -> tuple[str, ...]:
-    """Return what the user should know of an answer."""
+def doubts_of(image: StreamImage) -> tuple[str, ...]:
+    """Return what the user should know of an image."""
     colours = _("Colours in the image turn grey and may be taken for a needle.")
-    return (*((colours,) if image.is_coloured else ()), *result.get("warnings", ()))
+    return (colours,) if image.is_coloured else ()
 
 
 def in_image(tip: Tip | None, region: Rect) -> Tip | None:

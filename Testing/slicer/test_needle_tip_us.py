@@ -44,6 +44,7 @@ def _slow_machine(monkeypatch, needle_tip_us):
 @pytest.fixture
 def panel(spot_work, needle_tip_us, scene):
     widget = needle_tip_us.open()
+    widget.ui.budgetSpinBox.value = 10_000
     yield widget
     needle_tip_us.close(widget)
 
@@ -296,6 +297,24 @@ def test_what_the_user_chooses_reaches_the_backend(needle_tip_us, stream, wait_u
         "mine.safetensors",
     )
     needle_tip_us.close(panel)
+
+
+def test_an_answer_that_is_too_late_is_not_shown_once_there_is_a_newer_image(
+    running, stream, wait_until
+):
+    from NeedleTipUSLib.example_stream import example_frame, send
+
+    running.ui.associationCheckBox.checked = False
+    running.ui.budgetSpinBox.value = 100
+    slow = example_frame(None)
+    slow[10, 10] = 252
+    send(stream, slow)
+    wait_until(lambda: running.logic.tracking._number == 2)
+    send(stream, slow)
+    wait_until(lambda: "take longer than 100 ms" in running.ui.noticeLabel.text)
+    assert running.ui.stateLabel.text == LOST
+    assert running.logic.tracking.statistics.dropped == 1
+    wait_until(lambda: running.logic.tracking.statistics.answered == 2)  # the newest is shown
 
 
 # What streams do
