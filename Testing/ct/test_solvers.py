@@ -122,8 +122,8 @@ def test_without_the_constraint_they_would_cross():
 
 
 def touching_problem(gap_mm: float) -> Problem:
-    """Two parallel needles ``gap_mm`` beside each other, their hubs one behind the other."""
-    tips = np.array([[0.0, 0, 0], [gap_mm, 20, 0]])
+    """Two parallel needles, one of them ``gap_mm`` beside the other along its whole length."""
+    tips = np.array([[0.0, 0, 0], [gap_mm, 10, 0]])
     handles = tips + [0, 150, 0]
     index = np.arange(2)
     return Problem(index, index, np.array([2.0, 1.0]), tips, handles, limit=2)
@@ -165,18 +165,18 @@ def test_nothing_to_choose_from_is_no_error(name):
     assert solution.bound == 0
 
 
-def side_by_side(across_mm: float, along_mm: float) -> Problem:
-    """Two needles whose hubs lie so far from each other."""
-    handles = np.array([[0.0, 180.0, 0.0], [0.0, 180.0 + along_mm, across_mm]])
+def hubs_apart(in_slice_mm: float, through_mm: float) -> Problem:
+    """Two needles whose handles lie so far from each other."""
+    handles = np.array([[0.0, 180.0, 0.0], [in_slice_mm, 180.0, through_mm]])
     tips = np.array([[0.0, 0.0, 0.0], [20.0, 0.0, 5.0]])
     return Problem(np.arange(2), np.arange(2), np.array([5.0, 4.0]), tips, handles)
 
 
 @pytest.mark.parametrize("name", FREE_OF_CONFLICTS)
-def test_no_two_needles_have_their_hubs_in_one_place(name):
-    assert SOLVERS[name](side_by_side(1.5, 3.0)).chosen.tolist() == [0]
-    assert SOLVERS[name](side_by_side(6.0, 0.0)).chosen.tolist() == [0, 1]
-    assert SOLVERS[name](side_by_side(1.5, 25.0)).chosen.tolist() == [0, 1]
+def test_one_hub_seen_on_several_slices_holds_one_needle(name):
+    assert SOLVERS[name](hubs_apart(0.5, 6.0)).chosen.tolist() == [0]
+    assert SOLVERS[name](hubs_apart(3.0, 0.0)).chosen.tolist() == [0, 1]
+    assert SOLVERS[name](hubs_apart(0.5, 12.0)).chosen.tolist() == [0, 1]
 
 
 @given(problem=problems())

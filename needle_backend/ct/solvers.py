@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from needle_backend.core.geometry import angle_between_lines_deg, segment_distances, unit_vectors
+from needle_backend.core.geometry import angle_between_lines_deg, segment_distances
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -29,8 +29,9 @@ PUBLISHED_CROSSING_MM = 2.0
 """The paper's rule, at any angle."""
 DUPLICATE_MM = 2.5
 """Two needles with both ends this near are one needle."""
-HUB_ACROSS_MM, HUB_ALONG_MM = 2.5, 12.0
-"""Two hubs nearer than this would lie in each other: both were seen of one hub."""
+ONE_HUB_MM, ONE_HUB_THROUGH_MM = 1.0, 8.0
+"""Handles so near each other in the slice, and so near through the slices, were seen of one hub.
+Two hubs that touch are told apart in the slice."""
 NODES = 40
 """How many assignments the default solver may look at."""
 TIME_LIMIT_S = 20.0
@@ -87,17 +88,14 @@ class Problem:
 
     def in_one_hub(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return which of candidates ``first`` have their hub in that of which of ``second``."""
-        directions = unit_vectors(self.handles_lps - self.tips_lps)
-        direction = unit_vectors(directions[first, None] + directions[None, second])
-        apart = self.handles_lps[None, second] - self.handles_lps[first, None]
-        along = (apart * direction).sum(axis=-1, keepdims=True)
-        across = np.linalg.norm(apart - along * direction, axis=-1)
-        return (across < HUB_ACROSS_MM) & (np.abs(along[..., 0]) < HUB_ALONG_MM)
+        apart = self.handles_lps[first, None] - self.handles_lps[None, second]
+        in_slice, through = np.hypot(apart[..., 0], apart[..., 1]), np.abs(apart[..., 2])
+        return (in_slice < ONE_HUB_MM) & (through < ONE_HUB_THROUGH_MM)
 
     def conflicts(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return which candidates cannot both stand, shared ends aside: a table of bools."""
         crossing = self.crossing(first, second, CROSSING_MM, CROSSING_DEG)
-        return crossing | self.in_one_hub(first, second)
+        return crossing | self.duplicates(first, second) | self.in_one_hub(first, second)
 
     def conflicting_pairs(self, chosen: np.ndarray) -> np.ndarray:
         """Return the pairs of chosen candidates in conflict, (m, 2), the better one first."""
