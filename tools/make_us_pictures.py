@@ -36,6 +36,7 @@ FRAMES = 75
 VIEW_PX = 640
 MARGIN_PX = 70
 MM_PX = 0.08
+SETTLING = 8
 FRAME_S = 1 / 30
 STATES = {"seen": "tip seen", "predicted": "tip not seen", "lost": "TIP LOST"}
 
@@ -66,6 +67,9 @@ class Stage:
     """The module's panel beside the view that shows the stream."""
 
     def __init__(self, module: LoadedModule, frames: np.ndarray, weights: str) -> None:
+        from NeedleTipUSLib import tracking
+
+        tracking.STALLED_S = 60.0  # to draw a picture takes longer than a stream may pause
         self._module = module
         self._frames = frames
         rows, columns = frames.shape[1:]
@@ -87,21 +91,26 @@ class Stage:
         self._panel.ui.targetSelector.setCurrentNode(target)
 
     def play(self) -> None:
-        """Show the stream as fast as a scanner does, and take pictures of every state."""
+        """Show the stream as fast as a scanner does, and take a picture of every state.
+
+        Taking one is a pause in the stream, so the next is taken some images later.
+        """
         ui = self._panel.ui
         ui.startButton.click()
         wait_until(lambda: ui.stateLabel.text != "starting…")
         taken: dict[str, Any] = {}
+        earliest = FRAMES // 2
         for number, frame in enumerate(self._frames):
             self._show(frame)
-            text = ui.stateLabel.text
-            state = next(name for name, words in STATES.items() if text.startswith(words))
-            if state == "seen" and number > FRAMES // 2 and "panel" not in taken:
-                wait_until(lambda: "latency" in ui.statisticsLabel.text)
-                self._show(frame)
-                taken["panel"] = self._everything()
-            if number > FRAMES // 2 and state not in taken:
-                taken[state] = self._view_image()
+            words = ui.stateLabel.text
+            state = next(name for name, start in STATES.items() if words.startswith(start))
+            is_settled = number > max(earliest, FRAMES if state == "lost" else 0)
+            if not is_settled or state in taken or "latency" not in ui.statisticsLabel.text:
+                continue
+            earliest = number + SETTLING
+            taken[state] = self._view_image()
+            if state == "seen":
+                taken["panel"] = self._everything(taken[state])
         save(taken["panel"], TUTORIAL / "us_panel.jpg")
         save(beside(*(taken[state] for state in STATES)), TUTORIAL / "us_states.jpg")
 
@@ -113,8 +122,8 @@ class Stage:
         wait_until(lambda: answers.answered > count)
         wait_until(lambda: time.monotonic() - started_s >= FRAME_S)
 
-    def _everything(self) -> Any:
-        view = with_bar(self._view_image(), "Red")
+    def _everything(self, image: Any) -> Any:
+        view = with_bar(image, "Red")
         parent = self._panel.parent
         least_px = parent.layout().totalMinimumHeightForWidth(PANEL_PX)
         parent.resize(PANEL_PX, max(view.height(), least_px))
