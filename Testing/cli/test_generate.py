@@ -44,6 +44,7 @@ def patches(tmp_path):
 def test_from_labelled_sequences_to_generated_tips_and_their_quality(needles, made, tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE)
+    fresh = write_sequences(tmp_path / "fresh", sequences=2, frames=4, seed=5)
     run, tips, sheet = tmp_path / "run", tmp_path / "tips", tmp_path / "sheet.png"
     code, out, _ = needles(
         *("train", "tips", "--data", made, "--output", run, "--config", recipe, "--threads", 1)
@@ -60,11 +61,11 @@ def test_from_labelled_sequences_to_generated_tips_and_their_quality(needles, ma
     assert sheet.exists()
     code, out, _ = needles(
         *("evaluate", "tips", "--generated", tips, "--data", made, "--config", recipe),
-        *("--seeds", 1),
+        *("--seeds", 1, "--held-out", fresh),
     )
     assert code == 0
     found = json.loads(out)
-    assert found["patches"] == {"generated": 6, "held_out": 10, "training": 10}
+    assert found["patches"] == {"generated": 6, "held_out": 14, "training": 10}
     assert 0 <= found["auc"]["mean"] <= 1
 
 
@@ -107,8 +108,8 @@ def test_a_blind_test_is_made_and_scored(needles, made, patches, tmp_path):
     "arguments",
     [
         ("generate", "tips", "--count", 1, "--weights", "no_such_weights"),
-        ("generate", "tips", "--count", 1, "--sampler", "guess"),
-        ("generate", "tips", "--count", 0),
+        ("generate", "tips", "--count", 1, "--weights", "any", "--sampler", "guess"),
+        ("generate", "tips", "--weights", "any", "--count", 0),
         ("generate", "fused", "--count", 1, "--backgrounds", "nowhere", "--tips", "nowhere"),
         ("generate", "blindtest", "--real", "nowhere", "--generated", "nowhere"),
         ("train", "tips", "--data", "nowhere"),

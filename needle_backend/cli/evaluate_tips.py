@@ -14,6 +14,10 @@ def tips(
     data: Annotated[
         list[Path], typer.Option(help="What the generator was trained on, as it was then; repeat.")
     ],
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(help="Labelled tips that were never trained on, held out as well; repeat."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="The generator's recipe, if it was not the default one.")
     ] = None,
@@ -33,7 +37,7 @@ def tips(
 
     schedule = read_recipe(config or DEFAULT_RECIPE).schedule
     found = evaluate_tips(
-        generated, data, schedule.held_out_share, schedule.seed, seeds or [1, 2, 3]
+        generated, data, schedule.held_out_share, schedule.seed, seeds or [1, 2, 3], held_out or ()
     )
     typer.echo(json.dumps(found, indent=1))
 

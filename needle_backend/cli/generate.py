@@ -10,7 +10,6 @@ import typer
 from needle_backend.cli.extras import training_packages
 from needle_backend.cli.terminal import progress_bar
 from needle_backend.core.files import check_writable
-from needle_backend.core.weights import DEFAULT_TIP_GENERATOR
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -24,14 +23,12 @@ def _generate() -> None:
 def tips(
     count: Annotated[int, typer.Option(min=1, help="How many patches.")],
     output: Annotated[Path, typer.Option(help="Folder for tip_00000.png and on, 64 x 64 grey.")],
+    weights: Annotated[str, typer.Option(help="Generator that `needles train tips` made.")],
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     steps: Annotated[
         int, typer.Option(min=1, max=1000, help="Noise steps a patch; DDPM as published has 1000.")
     ] = 50,
     sampler: Annotated[str, typer.Option(help="ddim (few steps) or ddpm (as published).")] = "ddim",
-    weights: Annotated[
-        str, typer.Option(help="Generator, by name or path.")
-    ] = DEFAULT_TIP_GENERATOR,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     sheet: Annotated[
         Path | None, typer.Option(help="Contact sheet (PNG or JPEG) of the first 256.")

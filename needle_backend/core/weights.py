@@ -22,7 +22,6 @@ DEFAULT_CT_WEIGHTS = "ct_hrnet_w18_small"
 DEFAULT_PAIR_WEIGHTS = "ct_pairs"
 DEFAULT_END_WEIGHTS = "ct_ends"
 DEFAULT_US_WEIGHTS = "us_yolot"
-DEFAULT_TIP_GENERATOR = "us_tip_ddpm"
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,12 @@ def hold_out(patches: TipPatches, share: float, seed: int) -> tuple[TipPatches, 
     return patches.take(np.flatnonzero(~is_held)), patches.take(np.flatnonzero(is_held))
 
 
+def joined(first: TipPatches, second: TipPatches) -> TipPatches:
+    """Return the patches of both."""
+    images = np.concatenate([first.images, second.images])
+    return TipPatches(images, first.sequences + second.sequences)
+
+
 def to_network(images: np.ndarray) -> np.ndarray:
     """Scale uint8 patches (n, 64, 64) to float32 (n, 1, 64, 64) in [-1, 1]."""
     return images[:, None].astype(np.float32) / 127.5 - 1.0

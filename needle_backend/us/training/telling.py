@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from needle_backend.core.errors import InputError
 from needle_backend.us.training.patches import (
     TipPatches,
     hold_out,
+    joined,
     read_patch_folder,
     read_patches,
     to_network,
@@ -39,6 +41,7 @@ def evaluate_tips(
     held_out_share: float,
     split_seed: int,
     seeds: list[int],
+    fresh: Sequence[Path] = (),
     settings: TellingSettings | None = None,
 ) -> dict[str, Any]:
     """Compare generated patches with those the generator was not trained on.
@@ -53,12 +56,15 @@ def evaluate_tips(
         Of that split, as the generator's recipe has them.
     seeds
         Of the classifier; each gives one area under the curve.
+    fresh
+        Folders of labelled tips that were never trained on, held out as well.
 
     Returns
     -------
     dict
         ``auc`` (0.5: nobody can tell them apart), ``auc_control`` (training against held-out
-        patches: what sequences alone give away), ``distance`` to the nearest training patch.
+        patches: far from 0.5, the held-out sequences are too few to judge by), ``distance`` to the
+        nearest training patch.
 
     Raises
     ------
@@ -67,6 +73,8 @@ def evaluate_tips(
     """
     settings = settings or TellingSettings()
     fit, held = hold_out(read_patches(data), held_out_share, split_seed)
+    if fresh:
+        held = joined(held, read_patches(fresh))
     made = read_patch_folder(generated)
     groups = len(set(held.sequences))
     if groups < settings.folds or len(made) < settings.folds:

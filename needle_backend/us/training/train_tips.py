@@ -22,9 +22,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from needle_backend import __version__
 from needle_backend.core.files import written_whole
 from needle_backend.core.settings import read_toml
-from needle_backend.core.weights import DEFAULT_TIP_GENERATOR, load_state, sha256_of
+from needle_backend.core.weights import load_state, sha256_of
 from needle_backend.us.training.diffusion import NOISE_STEPS, TipUNet, UNetSettings, ddpm
 from needle_backend.us.training.patches import TipPatches, hold_out, read_patches, to_network
+
+WEIGHTS_NAME = "us_tip_ddpm"
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _export(
     state: dict[str, torch.Tensor], settings: TipSettings, facts: dict[str, Any], folder: Path
 ) -> Path:
     """Write the weights and their model card; return the former's path."""
-    path = folder / f"{DEFAULT_TIP_GENERATOR}.safetensors"
+    path = folder / f"{WEIGHTS_NAME}.safetensors"
     with written_whole(path) as temporary:
         save_file({name: value.half().contiguous() for name, value in state.items()}, temporary)
     card = {
