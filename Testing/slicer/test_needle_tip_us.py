@@ -507,7 +507,12 @@ def test_nothing_is_left_after_many_starts_and_stops(running, stream, show, scen
 
 def test_the_help_says_what_was_never_tested(needle_tip_us):
     text = needle_tip_us.parent.helpText
-    for honest in ("simulated punctures", "no clinical recording", "not a medical device"):
+    for honest in (
+        "simulated punctures",
+        "real needles",
+        "does not work yet",
+        "not a medical device",
+    ):
         assert honest in text
 
 
