@@ -144,3 +144,18 @@ def test_whole_cases_are_matched_well_and_far_better_than_as_published():
         wanted += len(case.needles)
     assert 2 * hits["default"] / (wanted + chosen) > 0.9
     assert hits["default"] > hits["greedy-published"]
+
+
+def test_one_hub_seen_on_two_slices_holds_one_needle_and_leaves_no_handle_over():
+    case = make_case(3, Settings(needles=(6, 6), bowed_share=0.0, fading_share=0.0))
+    tips, handles = (fuse_over_slices(case.detections, k, case.volume) for k in (TIP, HANDLE))
+    twice = Ends(**{name: np.concatenate((v, v)) for name, v in vars(handles).items()})
+    twice.points_lps[len(handles) :, 2] += 6.0
+    once = match(score_pairs(*_seen(case, tips, handles)), tips, handles, None)
+    again = match(score_pairs(*_seen(case, tips, twice)), tips, twice, None)
+    assert len(again.chosen) == len(once.chosen)
+    assert len(again.unmatched_handles) <= 2 * len(once.unmatched_handles)
+
+
+def _seen(case: Case, tips: Ends, handles: Ends) -> tuple:
+    return tips, handles, white_top_hat(case.volume.array), case.volume, LocateOptions()

@@ -165,20 +165,6 @@ def test_nothing_to_choose_from_is_no_error(name):
     assert solution.bound == 0
 
 
-def hubs_apart(in_slice_mm: float, through_mm: float) -> Problem:
-    """Two needles whose handles lie so far from each other."""
-    handles = np.array([[0.0, 180.0, 0.0], [in_slice_mm, 180.0, through_mm]])
-    tips = np.array([[0.0, 0.0, 0.0], [20.0, 0.0, 5.0]])
-    return Problem(np.arange(2), np.arange(2), np.array([5.0, 4.0]), tips, handles)
-
-
-@pytest.mark.parametrize("name", FREE_OF_CONFLICTS)
-def test_one_hub_seen_on_several_slices_holds_one_needle(name):
-    assert SOLVERS[name](hubs_apart(0.5, 6.0)).chosen.tolist() == [0]
-    assert SOLVERS[name](hubs_apart(3.0, 0.0)).chosen.tolist() == [0, 1]
-    assert SOLVERS[name](hubs_apart(0.5, 12.0)).chosen.tolist() == [0, 1]
-
-
 @given(problem=problems())
 @settings(max_examples=40, deadline=None)
 def test_a_conflict_is_mutual(problem):

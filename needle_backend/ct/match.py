@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.needles import NeedleCount
@@ -17,6 +18,8 @@ ACCEPTED = 0.0
 """Log-odds from which a pair counts as a needle when nobody says how many there are."""
 CONSIDERED = -2.0
 """Log-odds from which a pair may fill up a given count; below it, a needle would be invented."""
+ONE_HUB_MM, ONE_HUB_THROUGH_MM = 1.0, 8.0
+"""Handles this near in the slice and through the slices were seen of one hub."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,14 @@ def match(
     chosen = chosen[np.argsort(-pairs.score[chosen], kind="stable")]
     surplus = np.zeros(0, int) if count is None else _surplus(pairs, chosen)
     used = np.concatenate((chosen, surplus))
+    hubs = hubs_of(pairs)
+    of_used_hubs = np.flatnonzero(np.isin(hubs, hubs[pairs.handle[used]]))
     value = float((pairs.score[chosen] - _floor(count)).sum())
     return Matching(
         chosen=chosen,
         surplus=surplus,
         unmatched_tips=np.setdiff1d(np.arange(len(tips)), pairs.seen_as[used]),
-        unmatched_handles=np.setdiff1d(np.arange(len(handles)), pairs.handle[used]),
+        unmatched_handles=np.setdiff1d(np.arange(len(handles)), of_used_hubs),
         count=NeedleCount(count or len(chosen), estimated=count is None),
         solver=solver,
         gap=max(0.0, bound - value) / bound if bound > 0 else 0.0,
@@ -98,7 +103,24 @@ def _problem(pairs: Pairs, count: int | None) -> tuple[Problem, np.ndarray]:
 
 
 def _posed(pairs: Pairs, gain: np.ndarray, limit: int | None) -> Problem:
-    return Problem(pairs.tip, pairs.handle, gain, pairs.tips_lps, pairs.handles_lps, limit)
+    hub = hubs_of(pairs)[pairs.handle]
+    return Problem(pairs.tip, hub, gain, pairs.tips_lps, pairs.handles_lps, limit)
+
+
+def hubs_of(pairs: Pairs) -> np.ndarray:
+    """Tell which handles are the same hub seen on several slices: a hub's number for each handle.
+
+    They lie in one place in the slice, a few slices apart; two hubs that touch lie side by side.
+    """
+    best_first = np.argsort(-pairs.score, kind="stable")
+    handle, first = np.unique(pairs.handle[best_first], return_index=True)
+    places = pairs.handles_lps[best_first[first]]
+    apart = np.abs(places[:, None] - places)
+    one = np.hypot(apart[..., 0], apart[..., 1]) < ONE_HUB_MM
+    _, hub = connected_components(one & (apart[..., 2] < ONE_HUB_THROUGH_MM), directed=False)
+    hubs = np.zeros(handle.max(initial=-1) + 1, int)
+    hubs[handle] = hub
+    return hubs
 
 
 def _published(pairs: Pairs, tips: Ends, handles: Ends, count: int | None) -> np.ndarray:
@@ -109,9 +131,9 @@ def _published(pairs: Pairs, tips: Ends, handles: Ends, count: int | None) -> np
 
 def _surplus(pairs: Pairs, chosen: np.ndarray) -> np.ndarray:
     """Return the pairs good enough to be needles that fit beside the chosen ones."""
-    free = ~np.isin(pairs.tip, pairs.tip[chosen]) & ~np.isin(pairs.handle, pairs.handle[chosen])
-    likely = np.flatnonzero(free & (pairs.score > ACCEPTED))
     problem = _posed(pairs, pairs.score, None)
+    free = ~np.isin(pairs.tip, pairs.tip[chosen]) & ~np.isin(problem.handle, problem.handle[chosen])
+    likely = np.flatnonzero(free & (pairs.score > ACCEPTED))
     likely = likely[~problem.conflicts(likely, chosen).any(axis=1)]
     likely = likely[np.argsort(-pairs.score[likely], kind="stable")]
     return take_in_order(problem, likely, problem.conflicts)

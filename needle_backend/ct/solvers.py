@@ -29,9 +29,6 @@ PUBLISHED_CROSSING_MM = 2.0
 """The paper's rule, at any angle."""
 DUPLICATE_MM = 2.5
 """Two needles with both ends this near are one needle."""
-ONE_HUB_MM, ONE_HUB_THROUGH_MM = 1.0, 8.0
-"""Handles so near each other in the slice, and so near through the slices, were seen of one hub.
-Two hubs that touch are told apart in the slice."""
 NODES = 40
 """How many assignments the default solver may look at."""
 TIME_LIMIT_S = 20.0
@@ -86,16 +83,10 @@ class Problem:
         )
         return (tips < DUPLICATE_MM) & (handles < DUPLICATE_MM)
 
-    def in_one_hub(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return which of candidates ``first`` have their hub in that of which of ``second``."""
-        apart = self.handles_lps[first, None] - self.handles_lps[None, second]
-        in_slice, through = np.hypot(apart[..., 0], apart[..., 1]), np.abs(apart[..., 2])
-        return (in_slice < ONE_HUB_MM) & (through < ONE_HUB_THROUGH_MM)
-
     def conflicts(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return which candidates cannot both stand, shared ends aside: a table of bools."""
         crossing = self.crossing(first, second, CROSSING_MM, CROSSING_DEG)
-        return crossing | self.duplicates(first, second) | self.in_one_hub(first, second)
+        return crossing | self.duplicates(first, second)
 
     def conflicting_pairs(self, chosen: np.ndarray) -> np.ndarray:
         """Return the pairs of chosen candidates in conflict, (m, 2), the better one first."""
