@@ -23,7 +23,8 @@ def resources_in_tree(folder: str) -> list[str]:
     shipped = [
         path for name in ("Weights", "Sample") for path in (ROOT / "Resources" / name).glob("*")
     ]
-    return ["../" + name for name in relative_files(ROOT, shipped)]
+    recipes = relative_files(ROOT / folder, (ROOT / folder).rglob("*.toml"))
+    return ["../" + name for name in relative_files(ROOT, shipped)] + recipes
 
 
 def relative_files(start: Path, paths: Iterable[Path]) -> list[str]:
