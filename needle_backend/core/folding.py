@@ -9,8 +9,6 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Network = TypeVar("Network", bound=nn.Module)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @torch.no_grad()
@@ -29,7 +27,7 @@ def fold_batch_norms(network: Network) -> Network:
     for container in network.modules():
         before = None
         for name, module in container.named_children():
-            if isinstance(module, NORMS) and isinstance(before, CONVOLUTIONS):
+            if isinstance(module, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
                 folded = fuse_conv_bn_eval(before, module)
                 before.weight, before.bias = folded.weight, folded.bias
                 setattr(container, name, nn.Identity())

