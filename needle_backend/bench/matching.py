@@ -11,6 +11,7 @@ import numpy as np
 
 from needle_backend.bench.synthetic import Settings, add_ends, make_case
 from needle_backend.bench.timing import Timing, in_ms, machine, scaling, timed
+from needle_backend.core.device import leave_cores_free
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import HANDLE, TIP, Ends
@@ -33,6 +34,7 @@ def bench_matching(cases: int, repeats: int, device: str, needles: Sequence[int]
     "score" poses the problem (feasible pairs, the picture between their ends, shared lengths), the
     solvers solve it, conflicts included.
     """
+    leave_cores_free()
     facts = machine(device)
     a_case = [_dense_timings(dense_case(seed, NEEDLES), repeats, device) for seed in range(cases)]
     timings = {name: _median([case[name] for case in a_case]) for name in a_case[0]}
