@@ -171,3 +171,13 @@ def test_a_conflict_is_mutual(problem):
     every = np.arange(len(problem.gain))
     conflicts = problem.conflicts(every, every)
     assert np.array_equal(conflicts, conflicts.T)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("gain", [(1.0, 3.0), (3.0, 1.0)])
+def test_of_two_candidates_with_the_same_ends_the_better_is_chosen(name, gain):
+    """As where one hub was seen twice, with a handle each."""
+    tips = np.zeros((2, 3))
+    handles = np.array([[0.0, 180.0, 0.0], [0.0, 180.0, 4.0]])
+    problem = Problem(np.zeros(2, int), np.zeros(2, int), np.array(gain), tips, handles)
+    assert SOLVERS[name](problem).chosen.tolist() == [int(np.argmax(gain))]

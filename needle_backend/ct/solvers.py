@@ -253,6 +253,8 @@ def _assign(problem: Problem, allowed: np.ndarray) -> np.ndarray:
     candidates = np.flatnonzero(allowed & (problem.gain > 0))
     if len(candidates) == 0 or problem.limit == 0:
         return np.zeros(0, int)
+    # Of candidates with the same two ends the last one written stands: the best.
+    candidates = candidates[np.argsort(problem.gain[candidates], kind="stable")]
     tips, tip = np.unique(problem.tip[candidates], return_inverse=True)
     handles, handle = np.unique(problem.handle[candidates], return_inverse=True)
     gain = np.zeros((len(tips), len(handles)))
