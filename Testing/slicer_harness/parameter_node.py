@@ -7,6 +7,7 @@ a widget is connected only where its exact class fits the type, unknown names ra
 from __future__ import annotations
 
 import typing
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -201,7 +202,7 @@ class _Wrapper:
             self._updating_gui = False
 
 
-class _Connector:
+class _Connector(ABC):
     """Carries one parameter to and from one widget."""
 
     signal, value = "", ""
@@ -211,8 +212,9 @@ class _Connector:
         self._slot: Callable[[], None] | None = None
 
     @classmethod
+    @abstractmethod
     def fits(cls, parameter: Parameter, widget: Any) -> bool:
-        raise NotImplementedError
+        """Whether Slicer connects such a parameter to such a widget."""
 
     def connect(self, slot: Callable[[], None]) -> None:
         self._slot = slot

@@ -8,6 +8,8 @@ from typing import Any
 import slicer
 import vtk
 
+from slicer_harness.window_picture import save_window
+
 MANAGERS = (
     "vtkMRMLCameraDisplayableManager",
     "vtkMRMLViewDisplayableManager",
@@ -64,14 +66,7 @@ class ThreeDView:
 
     def save_picture(self, path: Path) -> None:
         """Save what the view shows."""
-        self._window.Render()
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self._window)
-        grab.ReadFrontBufferOff()
-        writer = vtk.vtkPNGWriter()
-        writer.SetFileName(str(path))
-        writer.SetInputConnection(grab.GetOutputPort())
-        writer.Write()
+        save_window(self._window, path)
 
     def close(self) -> None:
         """Take the view out of the application."""

@@ -43,7 +43,7 @@ class _Loader(QtUiTools.QUiLoader):
             widget.setObjectName(name)
             return widget
         if class_name.startswith(("ctk", "qMRML", "qSlicer")):
-            raise NotImplementedError(f"{class_name} has no stand-in yet")
+            raise LookupError(f"{class_name} has no stand-in; add one to STANDINS.")
         return super().createWidget(class_name, parent, name)
 
 
