@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,20 +102,31 @@ def write_weights(path: Path, state: Mapping[str, torch.Tensor], card: Mapping[s
     InputError
         When the place cannot be written to.
     """
-    import torch
     from safetensors.torch import save_file
 
-    half = {
-        name: (value.half() if torch.is_floating_point(value) else value).contiguous()
-        for name, value in state.items()
-    }
     with written_whole(path) as temporary:
-        save_file(half, temporary)
+        save_file(in_half_precision(state), temporary)
         temporary.chmod(0o644)  # safetensors keeps its files from everybody else
     told = {"name": path.stem, **card, "sha256": sha256_of(path)}
     with written_whole(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def in_half_precision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors as they are shipped: floating point ones in half precision."""
+    return {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in state.items()
+    }
+
+
+def hardware() -> str:
+    """Say, for a model card, on what this process trains."""
+    import torch
+
+    device = "CUDA" if torch.cuda.is_available() else "CPU"
+    return f"{platform.processor() or platform.machine()}, {device}, torch {torch.__version__}"
 
 
 def sha256_of(path: Path) -> str:

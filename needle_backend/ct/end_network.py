@@ -63,7 +63,7 @@ def needle_axes(pairs: Pairs) -> np.ndarray:
     return np.stack((along, across, through), axis=1)
 
 
-def with_true_ends(pairs: Pairs, seen: SeenPairs) -> Pairs:
+def with_corrected_ends(pairs: Pairs, seen: SeenPairs) -> Pairs:
     """Return pairs with both ends moved to where the picture shows them.
 
     Parameters

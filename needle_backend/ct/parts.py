@@ -11,8 +11,8 @@ Result = TypeVar("Result")
 AT_ONCE = 128
 """Pairs a part on a CPU."""
 WORKERS = 2
-"""Threads; numpy and torch let them run side by side. Two, because milliseconds are at stake: more
-would take the cores from whoever shows the picture."""
+"""Threads. Networks run side by side in them; what indexes arrays hardly does. Two, because
+more would take the cores from whoever shows the picture."""
 
 
 def in_parts(work: Callable[[slice], Result], count: int, device: str) -> list[Result]:

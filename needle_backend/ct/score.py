@@ -234,7 +234,7 @@ def _with_second_look(
     """Let a network judge the pairs, put the ends of likely ones right, and judge those again."""
     if len(pairs) == 0:
         return pairs
-    from needle_backend.ct.end_network import with_true_ends
+    from needle_backend.ct.end_network import with_corrected_ends
     from needle_backend.ct.pair_network import second_look
     from needle_backend.ct.strip_network import read_strips
 
@@ -244,10 +244,10 @@ def _with_second_look(
     likely = judged.score > WORTH_CORRECTING
     if not likely.any():
         return judged.take(likely)
-    corrected = with_true_ends(judged.take(likely), seen.take(likely))
+    corrected = with_corrected_ends(judged.take(likely), seen.take(likely))
     seen = read_strips(corrected, tophat, volume, device)
     network = 0.5 * (network[likely] + second_look(seen))
-    corrected = with_true_ends(corrected, seen)
+    corrected = with_corrected_ends(corrected, seen)
     return with_scores(corrected, second_look_features(corrected, network), SECOND_LOOK, options)
 
 

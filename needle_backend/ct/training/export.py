@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from needle_backend import __version__
-from needle_backend.core.weights import write_weights
+from needle_backend.core.weights import hardware, write_weights
 
 if TYPE_CHECKING:
+    import torch
+
     from needle_backend.ct.training.train import TrainSettings
 
 
@@ -33,9 +32,3 @@ def export_weights(
         },
     }
     return write_weights(folder / f"ct_{settings.network.backbone}.safetensors", state, card)
-
-
-def hardware() -> str:
-    """Say on what this process trains."""
-    device = "CUDA" if torch.cuda.is_available() else "CPU"
-    return f"{platform.processor() or platform.machine()}, {device}, torch {torch.__version__}"

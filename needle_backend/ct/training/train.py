@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
+from needle_backend.core.averaging import averaged_state, move_average
 from needle_backend.core.errors import InputError
 from needle_backend.core.settings import read_toml
 from needle_backend.core.weights import load_state
@@ -96,15 +97,8 @@ class TipHandleModule(L.LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the averaged weights towards the current ones; slower once training has settled."""
         self.steps_this_run += 1
-        decay = min(
-            self.settings.schedule.ema_decay, (1 + self.global_step) / (10 + self.global_step)
-        )
-        current = self.network.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.dtype.is_floating_point:
-                value.lerp_(current[name].to(value.dtype), 1 - decay)
-            else:
-                value.copy_(current[name])
+        decay = self.settings.schedule.ema_decay
+        move_average(self.average, self.network, self.global_step, decay)
 
     def on_train_epoch_start(self) -> None:
         """Give every epoch its own crops."""
@@ -228,7 +222,7 @@ def train(
         "steps_this_run": module.steps_this_run,
         "hours_this_run": round((time.monotonic() - started) / 3600, 2),
     }
-    return export_weights(_averaged(Path(best.best_model_path)), settings, facts, output)
+    return export_weights(averaged_state(Path(best.best_model_path)), settings, facts, output)
 
 
 _RECENT = "recent.ckpt"
@@ -258,15 +252,6 @@ def _trainer(
         default_root_dir=output,
         accelerator="auto",
     )
-
-
-def _averaged(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The averaged network's tensors in a checkpoint."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    prefix = "average."
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }
 
 
 def _split(cases: Sequence[Case], share: float) -> tuple[list[Case], list[Case]]:

@@ -23,7 +23,7 @@ from needle_backend.core.needles import LocateOptions, Needle
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
-from needle_backend.core.weights import WeightsFile, find_weights, write_weights
+from needle_backend.core.weights import WeightsFile, find_weights, hardware, write_weights
 from needle_backend.ct.detect import detect_ends
 from needle_backend.ct.detections import read_detections, write_detections
 from needle_backend.ct.end_network import OFFSETS, EndNetwork, needle_axes
@@ -41,7 +41,6 @@ from needle_backend.ct.strip_network import (
 )
 from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips, tall_picture
 from needle_backend.ct.training.dataset import find_cases
-from needle_backend.ct.training.export import hardware
 from needle_backend.ct.weights import load_network
 
 Told = Callable[[str], object]

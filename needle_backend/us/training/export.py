@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from needle_backend import __version__
-from needle_backend.core.files import written_whole
-from needle_backend.core.weights import DEFAULT_US_WEIGHTS, load_state, sha256_of
+from needle_backend.core.weights import (
+    DEFAULT_US_WEIGHTS,
+    hardware,
+    in_half_precision,
+    write_weights,
+)
 from needle_backend.us.detect import for_prediction
 from needle_backend.us.network import STRIDES, Yolot, decode
 from needle_backend.us.preprocess import MEAN, STANDARD_DEVIATION, normalised
@@ -44,25 +45,17 @@ def export_weights(
     """Write ``us_yolot.safetensors`` and its card into a folder; return the former's path.
 
     The threshold and whether bf16 may be used are found on the images held out, with the very
-    weights that were written.
+    weights that are written.
     """
-    path = folder / f"{DEFAULT_US_WEIGHTS}.safetensors"
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in state.items()
-    }
-    with written_whole(path) as temporary:
-        save_file(tensors, temporary)
+    shipped = in_half_precision(state)
     network = Yolot().eval()
-    network.load_state_dict(load_state(path))
+    network.load_state_dict(shipped)
     scores = validate(network, held)
     threshold, figures = operating_threshold(scores.frames)
     agreement = bf16_agreement(network, held)
     card = {
-        "name": path.stem,
         "task": "us tip detection",
         "version": __version__,
-        "sha256": sha256_of(path),
         "architecture": {
             "network": "YOLOT (YOLOX-Nano's CSPDarknet to stride 16, decoupled head)",
             "parameters": sum(value.numel() for value in network.parameters()),
@@ -76,17 +69,14 @@ def export_weights(
             **facts,
             "augment": asdict(settings.augment),
             "schedule": asdict(settings.schedule),
-            "hardware": f"{platform.processor() or platform.machine()}, "
-            f"{'CUDA' if torch.cuda.is_available() else 'CPU'}, torch {torch.__version__}",
+            "hardware": hardware(),
         },
         "figures": {
             "validation": {"ap_01_05": round(scores.ap, 4), "at_threshold": figures},
             "bf16_against_float32": agreement,
         },
     }
-    with written_whole(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    return path
+    return write_weights(folder / f"{DEFAULT_US_WEIGHTS}.safetensors", shipped, card)
 
 
 @torch.inference_mode()

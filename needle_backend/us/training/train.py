@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
+from needle_backend.core.averaging import averaged_state, move_average
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import written_whole
 from needle_backend.core.settings import read_toml
@@ -129,15 +130,8 @@ class YolotModule(L.LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the averaged weights towards the current ones; slower once training has settled."""
         self.steps_this_run += 1
-        decay = min(
-            self.settings.schedule.ema_decay, (1 + self.global_step) / (10 + self.global_step)
-        )
-        current = self.network.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.dtype.is_floating_point:
-                value.lerp_(current[name].to(value.dtype), 1 - decay)
-            else:
-                value.copy_(current[name])
+        decay = self.settings.schedule.ema_decay
+        move_average(self.average, self.network, self.global_step, decay)
 
     def validation_step(self, batch: Any, index: int) -> None:
         """Nothing a batch: whole sets are scored at the end of the epoch."""
@@ -266,7 +260,7 @@ def train(
             "ap_01_05": float(best.best_model_score),
         },
     }
-    return export_weights(_averaged(Path(best.best_model_path)), settings, held, facts, output)
+    return export_weights(averaged_state(Path(best.best_model_path)), settings, held, facts, output)
 
 
 def _parts(
@@ -316,12 +310,3 @@ def _trainer(
         accelerator="auto",
         log_every_n_steps=10,
     )
-
-
-def _averaged(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The averaged network's tensors in a checkpoint."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    prefix = "average."
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,15 +12,13 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
-from safetensors.torch import save_file
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 
 from needle_backend import __version__
-from needle_backend.core.files import written_whole
 from needle_backend.core.settings import read_toml
-from needle_backend.core.weights import load_state, sha256_of
+from needle_backend.core.weights import hardware, load_state, write_weights
 from needle_backend.us.training.diffusion import NOISE_STEPS, TipUNet, UNetSettings, ddpm
 from needle_backend.us.training.patches import TipPatches, hold_out, read_patches, to_network
 
@@ -195,21 +191,14 @@ def _export(
     state: dict[str, torch.Tensor], settings: TipSettings, facts: dict[str, Any], folder: Path
 ) -> Path:
     """Write the weights and their model card; return the former's path."""
-    path = folder / f"{WEIGHTS_NAME}.safetensors"
-    with written_whole(path) as temporary:
-        save_file({name: value.half().contiguous() for name, value in state.items()}, temporary)
     card = {
-        "name": path.stem,
         "task": "ultrasound tip patch generation",
         "version": __version__,
-        "sha256": sha256_of(path),
         "architecture": asdict(settings.network),
         "training": {
             **facts,
             "schedule": asdict(settings.schedule),
-            "hardware": f"{platform.processor() or platform.machine()}, "
-            f"{'CUDA' if torch.cuda.is_available() else 'CPU'}, torch {torch.__version__}",
+            "hardware": hardware(),
         },
     }
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    return path
+    return write_weights(folder / f"{WEIGHTS_NAME}.safetensors", state, card)
