@@ -17,6 +17,9 @@ import torch.nn.functional as F
 from torch import nn
 
 STRIDES = (8, 16)
+WIDTHS = (64, 128)
+"""Channels of the map at each stride."""
+
 STEM_WIDTH = 16
 HEAD_WIDTH = 64
 PRIOR = 0.01
@@ -48,27 +51,41 @@ class Answers:
         return torch.sigmoid(self.objectness) * torch.sigmoid(self.likeness)
 
 
-class Yolot(nn.Module):
-    """Boxes around needle tips, from grey squares whose sides are multiples of 16."""
+class Backbone(nn.Module):
+    """CSPDarknet up to stride 16, from images of some channels whose sides are multiples of 16."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.stem = Convolution(12, STEM_WIDTH, kernel=3)
+        self.stem = Convolution(4 * channels, STEM_WIDTH, kernel=3)
         self.dark2 = stage(16, 32, blocks=1)
         self.dark3 = stage(32, 64, blocks=3)
         self.dark4 = stage(64, 128, blocks=3)
-        self.heads = nn.ModuleList(Head(width) for width in (64, 128))
+
+    def features(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map (n, channels, rows, columns) to a map a stride, with as many channels as WIDTHS."""
+        fine = self.dark3(self.dark2(self.stem(folded_pixels(image))))
+        return fine, self.dark4(fine)
+
+
+class Yolot(Backbone):
+    """Boxes around needle tips, from grey squares whose sides are multiples of 16."""
+
+    def __init__(self) -> None:
+        super().__init__(channels=3)
+        self.heads = nn.ModuleList(Head(width) for width in WIDTHS)
 
     def forward(self, grey: torch.Tensor) -> list[torch.Tensor]:
         """Map (n, 1, rows, columns) to one map a stride, (n, 6, rows / stride, columns / stride).
 
         The channels: x, y, width, height relative to the cell, objectness, likeness.
         """
-        # A network made for colour sees three equal channels; one made grey sees one.
-        image = grey.expand(-1, self.stem.conv.in_channels // 4, -1, -1)
-        fine = self.dark3(self.dark2(self.stem(folded_pixels(image))))
-        scales = (fine, self.dark4(fine))
+        scales = self.grey_features(grey)
         return [head(scale) for head, scale in zip(self.heads, scales, strict=True)]
+
+    def grey_features(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return :meth:`features` of grey squares (n, 1, rows, columns)."""
+        # A network made for colour sees three equal channels; one made grey sees one.
+        return self.features(grey.expand(-1, self.stem.conv.in_channels // 4, -1, -1))
 
     @torch.no_grad()
     def make_grey(self) -> Yolot:

@@ -267,13 +267,13 @@ def changed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a changed copy of a square and the boxes (n, 4) whose tip is still in it."""
     side = augment.crop_px or len(square)
-    warp = _warp(len(square), boxes, augment, rng)
+    warp = draw_warp(len(square), boxes, augment, rng)
     if len(square) != side or not np.array_equal(warp, _SAME):
         square = cv2.warpAffine(square, warp, (side, side), flags=cv2.INTER_LINEAR)
         centres = boxes[:, :2] @ warp[:, :2].T + warp[:, 2]
         boxes = np.column_stack([centres, boxes[:, 2:] * abs(warp[1, 1])])
     inside = ((boxes[:, :2] > 0) & (boxes[:, :2] < side - 1)).all(axis=1)
-    square, boxes = _regreyed(square, augment, rng), boxes[inside]
+    square, boxes = regreyed(square, augment, rng), boxes[inside]
     if rng.random() < augment.marks_share:
         square = with_marks(square, boxes, rng)
     return square, boxes
@@ -282,7 +282,7 @@ def changed(
 _SAME = np.eye(2, 3)
 
 
-def _warp(
+def draw_warp(
     side: int, boxes: np.ndarray, augment: AugmentSettings, rng: np.random.Generator
 ) -> np.ndarray:
     """Draw an affine map: mirror, zoom, and which place comes to the middle of the window."""
@@ -299,7 +299,7 @@ def _warp(
     return np.column_stack([linear, np.full(2, (window - 1) / 2) - linear @ place])
 
 
-def _regreyed(square: np.ndarray, augment: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
+def regreyed(square: np.ndarray, augment: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
     """Change brightness and gamma by a table, and add noise."""
     grey = np.arange(256) / 255
     table = 255 * draw(rng, augment.brightness) * grey ** draw(rng, augment.gamma)
