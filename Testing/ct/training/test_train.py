@@ -14,7 +14,7 @@ from needle_backend.core.weights import find_weights
 from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
 from needle_backend.ct.network import NetworkSettings
 from needle_backend.ct.preprocess import InputSettings
-from needle_backend.ct.training.dataset import Case, CropDataset, CropSettings
+from needle_backend.ct.training.dataset import Case, CropDataset, CropSettings, load_cases
 from needle_backend.ct.training.factory import CaseOrder, simulate_cases
 from needle_backend.ct.training.labels import SliceEnd
 from needle_backend.ct.training.losses import angle_loss, focal_loss, offset_loss
@@ -32,7 +32,7 @@ def bright_line_case(tmp_path) -> Case:
         array[1, round(90 - 60 * t), round(150 + 60 * t)] = 800
     np.save(tmp_path / "case.npy", array)
     tip = SliceEnd("tip", 0, 1, 150.0, 90.0, 45.0)
-    return Case("line", tmp_path / "case.npy", 0.9, (tip,))
+    return Case("line", "anna", tmp_path / "case.npy", 0.9, (tip,))
 
 
 def test_targets_follow_the_turned_mirrored_and_scaled_picture(bright_line_case):
@@ -122,6 +122,16 @@ def test_training_goes_on_after_a_stop_and_exports_weights_with_a_card(few_cases
     network, inputs = load_network(find_weights(str(weights)), "cpu")
     assert not network.training
     assert inputs == recipe.input
+
+
+def test_folders_of_one_name_are_not_taken_for_each_other(tmp_path):
+    settings = SimulationSettings(grid=GridSettings(slices=(4, 4), slice_mm=(5.0,), matrix=256))
+    folders = [tmp_path / place / "cases" for place in ("first", "second")]
+    for seed, folder in enumerate(folders):
+        list(simulate_cases(CaseOrder(settings, seed=seed, cases=1, output=folder)))
+    first, second = load_cases(folders, tmp_path / "cache")
+    assert first.patient != second.patient
+    assert not np.array_equal(first.array(), second.array())
 
 
 def test_a_folder_without_cases_is_refused(tmp_path):

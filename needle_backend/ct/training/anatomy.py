@@ -16,6 +16,8 @@ from needle_backend.ct.training.settings import PatientSettings
 from needle_backend.ct.training.splat import Grid
 
 AIR_HU, FAT_HU, MUSCLE_HU = -1000.0, -95.0, 52.0
+PROCEDURAL = "procedural pelvis"
+"""Name of a background that is no real CT."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def pelvis(patient: Patient, grid: Grid, rng: np.random.Generator) -> Background
         hu[k] = _tissues(patient, skin, xx, yy, z_mm, noise, k, loops)
         _add_couch(hu[k], body[k], patient, xx, yy)
     side = np.array([0.0, -float(patient.couch_side), 0.0])
-    return Background(hu, body, side, 1.0, "procedural pelvis")
+    return Background(hu, body, side, 1.0, PROCEDURAL)
 
 
 class _SmoothNoise:

@@ -28,7 +28,13 @@ from needle_backend.ct.detections import write_detections
 from needle_backend.ct.localize import needles_from_ends
 from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.training.evaluate import compare_with_baseline, evaluate_cases
-from needle_backend.ct.training.splits import SPLITS_FILE, other_folds, patient_folds, read_splits
+from needle_backend.ct.training.splits import (
+    SPLITS_FILE,
+    other_folds,
+    patient_folds,
+    patients_of,
+    read_splits,
+)
 from needle_backend.ct.training.train import TrainSettings, train
 from needle_backend.ct.weights import load_network
 
@@ -133,7 +139,8 @@ def folds_of(data: Path, folds: int) -> tuple[list[list[str]], dict[str, str]]:
         if len(known) == folds:
             return known, patient_of
     else:
-        patient_of = {name: name for name in names}
+        found = patients_of([data / name for name in names])
+        patient_of = {case.name: patient for case, patient in found.items()}
     return patient_folds(patient_of, folds), patient_of
 
 

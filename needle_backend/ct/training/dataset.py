@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,16 @@ from needle_backend.ct.ends import HANDLE, TIP
 from needle_backend.ct.network import HEATMAP_STRIDE
 from needle_backend.ct.preprocess import InputSettings, neighbour_stack, network_input
 from needle_backend.ct.training.labels import SliceEnd
+from needle_backend.ct.training.splits import patients_of
 from needle_backend.ct.training.truth_labels import read_slice_ends
 
 
 @dataclass(frozen=True)
 class Case:
-    """One case ready for training: its cached voxels and its labels."""
+    """One case ready for training: whose it is, its cached voxels and its labels."""
 
     name: str
+    patient: str
     array_path: Path
     pixel_mm: float
     labels: tuple[SliceEnd, ...]
@@ -48,7 +51,8 @@ def load_cases(folders: Sequence[Path], cache: Path) -> list[Case]:
         When a folder holds no case.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    return [_cached(case, cache) for case in find_cases(folders)]
+    patients = patients_of(find_cases(folders))
+    return [_cached(case, patient, cache) for case, patient in patients.items()]
 
 
 def find_cases(folders: Sequence[Path]) -> list[Path]:
@@ -69,15 +73,24 @@ def find_cases(folders: Sequence[Path]) -> list[Path]:
     return cases
 
 
-def _cached(folder: Path, cache: Path) -> Case:
-    name = f"{folder.parent.name}_{folder.name}"
-    array_path, pixel_path = cache / f"{name}.npy", cache / f"{name}.pixel"
+def _cached(folder: Path, patient: str, cache: Path) -> Case:
+    ct = folder / "ct.nii.gz"
+    key = _key(ct)
+    array_path, pixel_path = cache / f"{key}.npy", cache / f"{key}.pixel"
     if not pixel_path.exists():
-        volume = read_volume(folder / "ct.nii.gz")
+        volume = read_volume(ct)
         np.save(array_path, volume.array.astype(np.int16))
         pixel_path.write_text(str(volume.spacing_mm[0]))
     labels = read_slice_ends(folder / "truth.json")
-    return Case(name, array_path, float(pixel_path.read_text()), labels)
+    name = f"{folder.parent.name}_{folder.name}"
+    return Case(name, patient, array_path, float(pixel_path.read_text()), labels)
+
+
+def _key(ct: Path) -> str:
+    """Name a CT's cached voxels: many folders are called alike, and a CT may be made anew."""
+    path = ct.resolve()
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return hashlib.sha256(f"{path} {changed}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,86 @@
-"""Divide cases into folds so that no patient is trained and tested on at once."""
+"""Whose case is whose, and divisions in which no patient is trained and tested on at once."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import written_whole
+from needle_backend.ct.training.anatomy import PROCEDURAL
 
 SPLITS_FILE = "splits.json"
 
+Case = TypeVar("Case", str, int)
+"""A case's name, or its number in a list."""
 
-def patient_folds(patient_of: Mapping[str, str], folds: int, seed: int = 0) -> list[list[str]]:
+
+def patients_of(cases: Sequence[Path]) -> dict[Path, str]:
+    """Return the patient of each case folder.
+
+    The ``splits.json`` beside a case tells, or its ``truth.json``: the patient it was imported as,
+    or the real CT that needles were simulated into. A case of which neither knows anything is a
+    patient of its own. Patients of one name are one patient, wherever their cases lie.
+
+    Raises
+    ------
+    InputError
+        When a ``splits.json`` or ``truth.json`` cannot be read.
+    """
+    listed = {
+        folder: read_splits(folder / SPLITS_FILE)[1] if (folder / SPLITS_FILE).exists() else {}
+        for folder in {case.parent for case in cases}
+    }
+    return {case: listed[case.parent].get(case.name) or _named_in_truth(case) for case in cases}
+
+
+def _named_in_truth(case: Path) -> str:
+    path = case / "truth.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a truth.json.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON; simulate or import the case again.") from error
+    background = _fact(facts, "simulated", "background")
+    real = background if background != PROCEDURAL else None
+    return str(_fact(facts, "annotated", "patient") or real or case.resolve())
+
+
+def _fact(facts: object, section: str, name: str) -> object:
+    """Look up a fact that may be missing at any level."""
+    inner = facts.get(section) if isinstance(facts, dict) else None
+    return inner.get(name) if isinstance(inner, dict) else None
+
+
+def held_out(patient_of: Mapping[Case, str], share: float) -> list[Case]:
+    """Choose whole patients to keep out of training, with about ``share`` of all cases.
+
+    Raises
+    ------
+    InputError
+        When all cases are one patient's.
+    """
+    patients = len(set(patient_of.values()))
+    if patients < 2:
+        raise InputError(
+            f"{len(patient_of)} cases of one patient are too few to train and validate on; give "
+            "at least two patients' cases."
+        )
+    return patient_folds(patient_of, min(max(2, round(1 / share)), patients))[0]
+
+
+def patient_folds(patient_of: Mapping[Case, str], folds: int, seed: int = 0) -> list[list[Case]]:
     """Divide cases into folds of about equal size, each patient's cases in one fold.
 
     Parameters
     ----------
     patient_of
-        Patient of each case, by the case's name.
+        Patient of each case, by the case's name or number.
     folds
         How many folds.
     seed
@@ -28,7 +88,7 @@ def patient_folds(patient_of: Mapping[str, str], folds: int, seed: int = 0) -> l
 
     Returns
     -------
-    list of list of str
+    list of list
         The cases of each fold, sorted.
 
     Raises
@@ -36,7 +96,7 @@ def patient_folds(patient_of: Mapping[str, str], folds: int, seed: int = 0) -> l
     InputError
         When there are fewer patients than folds.
     """
-    cases_of: dict[str, list[str]] = {}
+    cases_of: dict[str, list[Case]] = {}
     for case, patient in sorted(patient_of.items()):
         cases_of.setdefault(patient, []).append(case)
     if not 2 <= folds <= len(cases_of):
@@ -46,7 +106,7 @@ def patient_folds(patient_of: Mapping[str, str], folds: int, seed: int = 0) -> l
         )
     patients = sorted(cases_of)
     np.random.default_rng(seed).shuffle(patients)
-    divided: list[list[str]] = [[] for _ in range(folds)]
+    divided: list[list[Case]] = [[] for _ in range(folds)]
     # The patients with most cases first, each into the smallest fold so far.
     for patient in sorted(patients, key=lambda patient: -len(cases_of[patient])):
         min(divided, key=len).extend(cases_of[patient])

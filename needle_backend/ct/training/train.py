@@ -18,7 +18,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from needle_backend.core.averaging import averaged_state, move_average
-from needle_backend.core.errors import InputError
 from needle_backend.core.settings import read_toml
 from needle_backend.core.weights import load_state
 from needle_backend.ct.detect import detect_ends
@@ -29,6 +28,7 @@ from needle_backend.ct.training import losses
 from needle_backend.ct.training.dataset import Case, CropDataset, CropSettings, load_cases
 from needle_backend.ct.training.export import export_weights
 from needle_backend.ct.training.slice_score import SliceScore, score_slices
+from needle_backend.ct.training.splits import held_out
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def train(
     Raises
     ------
     InputError
-        When there are too few cases to train and validate on.
+        When the cases are all one patient's: none would be left to validate on.
     """
     cv2.setNumThreads(0)
     schedule = settings.schedule
@@ -255,11 +255,7 @@ def _trainer(
 
 
 def _split(cases: Sequence[Case], share: float) -> tuple[list[Case], list[Case]]:
-    """Hold out every n-th case for validation."""
-    every = max(2, round(1 / share))
-    held = [case for i, case in enumerate(cases) if i % every == every - 1]
-    if not held:
-        raise InputError(
-            f"{len(cases)} cases are too few to train and validate on; give at least {every}."
-        )
-    return [case for i, case in enumerate(cases) if i % every != every - 1], held
+    """Hold out some patients' cases for validation, and train on the others'."""
+    held = set(held_out({place: case.patient for place, case in enumerate(cases)}, share))
+    kept = [case for place, case in enumerate(cases) if place not in held]
+    return kept, [cases[place] for place in sorted(held)]
