@@ -92,3 +92,35 @@ def test_reverberation_repeats_the_shaft_below_it():
         brightness(needle, pose((120, 200), 10))[below].sum() for needle in (plain, ringing)
     )
     assert repeated > 1.5 * once
+
+
+def test_a_blooming_needle_is_wider_across_the_beams_and_no_deeper():
+    flat = pose((120, 150), 0)
+    fine, wide = (brightness(look(replace(PLAIN, bloom=(by, by))), flat) for by in (1.0, 3.0))
+    beyond_tip = slice(100, 116)
+    assert wide[150, beyond_tip].mean() > 1.5 * fine[150, beyond_tip].mean()
+    assert wide[:, 250].argmax() == pytest.approx(fine[:, 250].argmax(), abs=3)
+
+
+def test_a_shaft_may_lose_its_light_towards_its_entry():
+    fading = look(replace(PLAIN, trend_db=(12, 12))), look()
+    at_tip, behind = (slice(130, 150), slice(320, 360))
+    kept = [
+        shown[:, behind].max() / shown[:, at_tip].max()
+        for shown in (brightness(needle, pose((120, 200), 10)) for needle in fading)
+    ]
+    assert kept[0] < 0.5 * kept[1]
+
+
+def test_haze_lies_below_the_needle_only_and_reaches_deep():
+    hazy = replace(PLAIN, haze_share=1.0, haze_db=(-14, -14), side_lobe_db=(-60, -60))
+    shown = brightness(look(hazy), pose((120, 100), 5))
+    below, above, beyond = shown[200:280, 140:160], shown[:60, 140:160], shown[200:280, :80]
+    assert below.mean() > 20 * max(above.mean(), beyond.mean())
+
+
+def test_what_is_left_out_by_default_changes_nothing_else_of_a_needle():
+    plain, hazy = look(), look(replace(PLAIN, haze_share=1.0, bloom=(2, 2)))
+    np.testing.assert_array_equal(plain.grain, hazy.grain)
+    np.testing.assert_array_equal(plain.place_db, hazy.place_db)
+    assert (plain.shaft_db, plain.tip_db) == (hazy.shaft_db, hazy.tip_db)

@@ -12,6 +12,7 @@ import pytest
 
 from needle_backend.cli.app import run
 from needle_backend.core.errors import InputError
+from needle_backend.us.training import simulate
 from needle_backend.us.training.factory import SequenceOrder, simulate_sequences
 from needle_backend.us.training.settings import (
     SequenceSettings,
@@ -22,6 +23,7 @@ from needle_backend.us.training.simulate import SimulatedSequence, simulate_sequ
 from needle_backend.us.training.truth import VISIBLE_CONTRAST, tip_contrast
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "us_clinical.toml"
+WIDE = Path(simulate.__file__).parent / "recipes" / "needles_wide.toml"
 SMALL = SimulationSettings(sequence=SequenceSettings(frames=6, fps=6.0, size=(320, 240)))
 WITH_NEEDLE = replace(SMALL, sequence=replace(SMALL.sequence, needle_free_share=0.0))
 
@@ -143,6 +145,25 @@ def test_the_benchmark_is_not_the_training_setting():
         assert getattr(benchmark, part) != getattr(training, part)
     assert benchmark.sequence.frames == 60
     assert 0.1 <= benchmark.sequence.needle_free_share <= 0.2
+
+
+def test_a_phantom_is_even():
+    def unevenness(phantom_share: float) -> float:
+        tissue = replace(SMALL.tissue, phantom_share=phantom_share, contact_loss_share=0.0)
+        still = replace(SMALL, tissue=tissue)
+        still = replace(still, sequence=replace(still.sequence, frames=2, needle_free_share=1.0))
+        middles = [simulate_sequence(still, seed).frames[0, 60:180, 100:220] for seed in range(8)]
+        return float(np.median([cv2.blur(one, (9, 9)).std() for one in middles]))
+
+    assert unevenness(1.0) < 0.6 * unevenness(0.0)
+
+
+def test_the_wide_training_recipe_makes_needles_of_every_brightness():
+    settings = read_settings(WIDE)
+    one_frame = replace(settings, sequence=replace(settings.sequence, frames=1, size=(320, 240)))
+    truths = [simulate_sequence(one_frame, seed).truth[0] for seed in range(12)]
+    contrasts = [truth.contrast for truth in truths if truth.visible]
+    assert max(contrasts) > 2 * min(contrasts)
 
 
 def test_unknown_settings_are_refused_by_name(tmp_path):

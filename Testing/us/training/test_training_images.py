@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -101,6 +103,18 @@ def test_marks_are_drawn_but_never_on_a_tip(seed):
     assert (marked != square).sum() > 3
     assert (marked[59 - 20 : 69 + 20, 55 - 20 : 73 + 20] == 40).all()
     assert (square == 40).all(), "the image itself is left alone"
+
+
+@pytest.mark.parametrize("how", [{"blur_px": (1.5, 1.5)}, {"jpeg_share": 1.0}])
+def test_a_recorded_picture_is_coarser_with_its_tip_where_it_was(how):
+    sharp = np.random.default_rng(0).integers(90, 110, (96, 96), np.uint8)
+    boxes = np.array([[40.0, 50.0, 20.0, 12.0]])
+    unchanged = AugmentSettings(brightness=(1.0, 1.0))
+    plain, _ = changed(sharp, boxes, unchanged, np.random.default_rng(1))
+    coarse, kept = changed(sharp, boxes, replace(unchanged, **how), np.random.default_rng(1))
+    np.testing.assert_array_equal(plain, sharp)
+    assert np.abs(np.diff(coarse.astype(int))).mean() < np.abs(np.diff(sharp.astype(int))).mean()
+    np.testing.assert_array_equal(kept, boxes)
 
 
 def test_a_tip_that_leaves_the_square_is_no_label_any_more(spots, tmp_path):

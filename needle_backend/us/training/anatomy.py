@@ -76,13 +76,11 @@ def draw_tissue(
         range_db=range_db,
         rng=rng,
     )
-    sketch.layers(draw_int(rng, settings.layers))
-    sketch.streaks(draw_int(rng, settings.streaks))
-    sketch.fascia(draw_int(rng, settings.fascia))
-    for _ in range(draw_int(rng, settings.vessels)):
-        sketch.vessel()
-    if rng.random() < settings.bone_share:
-        sketch.bone()
+    # A stream of its own: tissue that is no phantom stays the same.
+    if rng.spawn(1)[0].random() < settings.phantom_share:
+        sketch.phantom()
+    else:
+        sketch.body(settings)
     sketch.skin()
     sketch.uneven_beams()
     if rng.random() < settings.contact_loss_share:
@@ -105,6 +103,28 @@ class _Sketch:
         self.lines = np.zeros(shape, np.float32)
         self.slope = rng.normal(0, 0.08)
         self.patchy = rng.uniform(5, 11)
+
+    def body(self, settings: TissueSettings) -> None:
+        """Draw layers with all that runs through them."""
+        self.layers(draw_int(self.rng, settings.layers))
+        self.streaks(draw_int(self.rng, settings.streaks))
+        self.fascia(draw_int(self.rng, settings.fascia))
+        for _ in range(draw_int(self.rng, settings.vessels)):
+            self.vessel()
+        if self.rng.random() < settings.bone_share:
+            self.bone()
+
+    def phantom(self) -> None:
+        """Draw even material, cloudy at most, with a few tubes or the bottom of the vat."""
+        self.level += self.rng.uniform(-0.08, 0.3) * self.range_db
+        rows, beams = self.shape
+        cloud = smooth_noise(self.shape, (rows / 3, beams / 3), self.rng)
+        depth = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
+        self.level += self.rng.uniform(0, 3) * cloud - self.rng.uniform(0, 14) * depth
+        for _ in range(draw_int(self.rng, (0, 2))):
+            self.vessel()
+        if self.rng.random() < 0.3:
+            self.bone()
 
     def layers(self, count: int) -> None:
         """Stack layers of unlike brightness and grain, a bright sheet between each two."""

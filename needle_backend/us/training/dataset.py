@@ -28,6 +28,9 @@ from needle_backend.us.training.patches import read_grey
 MOST_TIPS = 16
 """Room for tips in one image."""
 
+_LEAST_BLUR_PX = 0.2
+_JPEG_QUALITY = (12, 70)
+
 
 @dataclass(frozen=True)
 class AugmentSettings:
@@ -54,6 +57,10 @@ class AugmentSettings:
         Largest standard deviation of noise added, in grey values.
     marks_share
         Share of images into which rulers and letters are drawn, as scanners do.
+    blur_px
+        Standard deviation of a blur, as of an enlarged or smoothed recording.
+    jpeg_share
+        Share of images that go through strong compression, as those of videos do.
     """
 
     brightness: Range = (0.9, 1.1)
@@ -65,6 +72,8 @@ class AugmentSettings:
     tip_share: float = 0.75
     noise: float = 0.0
     marks_share: float = 0.0
+    blur_px: Range = (0.0, 0.0)
+    jpeg_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -276,7 +285,7 @@ def changed(
     square, boxes = regreyed(square, augment, rng), boxes[inside]
     if rng.random() < augment.marks_share:
         square = with_marks(square, boxes, rng)
-    return square, boxes
+    return _as_recorded(square, augment, rng), boxes
 
 
 _SAME = np.eye(2, 3)
@@ -307,4 +316,18 @@ def regreyed(square: np.ndarray, augment: AugmentSettings, rng: np.random.Genera
     if augment.noise > 0:
         noise = rng.normal(0, rng.uniform(0, augment.noise), square.shape)
         square = np.clip(square + noise * (square > 0), 0, 255).astype(np.uint8)
+    return square
+
+
+def _as_recorded(
+    square: np.ndarray, augment: AugmentSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Blur and compress as recording does."""
+    if augment.blur_px[1] > 0:
+        sigma = draw(rng, augment.blur_px)
+        square = cv2.GaussianBlur(square, (0, 0), sigma) if sigma > _LEAST_BLUR_PX else square
+    if rng.random() < augment.jpeg_share:
+        quality = int(rng.integers(*_JPEG_QUALITY))
+        _, packed = cv2.imencode(".jpg", square, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        square = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
     return square

@@ -5,7 +5,7 @@ Everything is scatterers on the probe's grid that go through the same point spre
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -58,7 +58,8 @@ class NeedleEcho:
     def __init__(
         self, look: NeedleLook, probe: Probe, spread: PointSpread, rng: np.random.Generator
     ) -> None:
-        self._look, self._probe, self._spread = look, probe, spread
+        self._look, self._probe = look, probe
+        self._spread = replace(spread, lateral=spread.lateral * look.bloom)
         # Tails are smeared over many echoes: speckle of less contrast than tissue.
         self._haze = 0.4 * speckle(probe.shape, spread, rng) + np.float32((0.85, 0))
         self._between = rng.uniform(-1, 1, POINTS) * look.radius_px
@@ -76,7 +77,7 @@ class NeedleEcho:
         scatterers = _Scatterers(self._probe.shape, lie.grid[lie.near], pad)
         self._add_shaft(scatterers, lie, pose.travelled_px)
         self._add_tip(scatterers, lie, flicker_db)
-        below = _Below.of(lie, self._probe.shape[0], scatterers)
+        below = _Below.of(lie, self._probe.shape[0], scatterers, self._look.edge_beams)
         added = np.zeros((*below.samples.shape, 2), np.float32)
         blurred = self._blurred(scatterers)
         added[: len(blurred)] = blurred
@@ -142,7 +143,7 @@ class NeedleEcho:
     def _blurred(self, scatterers: _Scatterers) -> np.ndarray:
         """Send scatterers through the point spread with its side lobes."""
         echoes = self._spread.apply(scatterers.grid(), scatterers.top)
-        wide = _LOBE_WIDTHS * float(self._spread.lateral.mean())
+        wide = _LOBE_WIDTHS * float(self._spread.lateral.mean()) / self._look.bloom
         lobes = cv2.GaussianBlur(echoes, (0, 0), sigmaX=wide, sigmaY=0.4)
         return echoes + np.float32(_LOBE_WIDTHS * self._look.side_lobe) * lobes
 
@@ -257,7 +258,7 @@ class _Below:
     """(columns,) the needle's, 0 where it does not cross the beam."""
 
     @classmethod
-    def of(cls, lie: _Lie, samples: int, scatterers: _Scatterers) -> _Below:
+    def of(cls, lie: _Lie, samples: int, scatterers: _Scatterers, edge: int) -> _Below:
         beams = np.arange(scatterers.left, scatterers.left + scatterers.shape[1])
         near = np.flatnonzero(lie.near)
         order = near[np.argsort(lie.grid[near, 0], kind="stable")]
@@ -269,7 +270,9 @@ class _Below:
             there=there,
             order=order,
             samples=(np.arange(scatterers.top, samples)[:, None] - line).astype(np.float32),
-            in_plane=np.convolve(np.pad(seen, 3, mode="edge"), np.ones(7) / 7, mode="valid"),
+            in_plane=np.convolve(
+                np.pad(seen, edge // 2, mode="edge"), np.ones(edge) / edge, mode="valid"
+            ),
         )
 
     @property

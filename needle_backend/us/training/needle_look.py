@@ -44,6 +44,10 @@ class NeedleLook:
     """(n,) how far they reach."""
     shadow: float
     side_lobe: float
+    bloom: float
+    """How many times wider across the beams its echoes are than those of tissue."""
+    edge_beams: int
+    """Over how many beams its tails begin and end."""
 
     def angle_loss(self, tilt_deg: np.ndarray) -> np.ndarray:
         """Return what is lost, in dB, where the beam misses the wall's normal by so much."""
@@ -59,6 +63,10 @@ def draw_look(
     bevel = 2 * radius / np.tan(np.radians(draw(rng, settings.bevel_deg)))
     repetitions = int(rng.integers(2, 7)) if rng.random() < settings.reverberation_share else 0
     dropout = draw(rng, settings.dropout_db)
+    # What settings may leave out has a stream of its own: without it nothing else changes.
+    own = rng.spawn(1)[0]
+    trend = draw(own, settings.trend_db) * np.minimum(np.arange(POINTS) * STEP_PX / 300, 1.5)
+    haze = _draw_haze(settings, own)
     return NeedleLook(
         radius_px=radius,
         slice_mm=slice_mm,
@@ -73,12 +81,15 @@ def draw_look(
         echoes=draw(rng, settings.reverberation_decay) ** np.arange(1, repetitions + 1),
         gap_px=max(2 * radius * rng.uniform(0.8, 1.3), 4.0),
         grain=_draw_grain(settings, rng),
-        dropout_db=np.stack([_draw_dropout(dropout, rng) for _ in range(3)]),
+        dropout_db=np.stack([_draw_dropout(dropout, rng) for _ in range(3)]) - trend,
         place_db=np.minimum(0, dropout * 0.5 * along_shaft(70, rng)),
-        tails=_draw_tails(settings, rng),
-        tails_px=rng.uniform(15, 90) * np.exp(0.5 * along_shaft(40, rng)),
+        tails=_draw_tails(settings, rng) + haze,
+        tails_px=rng.uniform(15, 90) * np.exp(0.5 * along_shaft(40, rng))
+        + (own.uniform(40, 300) if haze.any() else 0),
         shadow=float(amplitude(-draw(rng, settings.shadow_db))),
         side_lobe=float(amplitude(draw(rng, settings.side_lobe_db))),
+        bloom=draw(own, settings.bloom),
+        edge_beams=int(own.integers(7, 31)) | 1 if haze.any() else 7,
     )
 
 
@@ -115,3 +126,14 @@ def _draw_tails(settings: NeedleSettings, rng: np.random.Generator) -> np.ndarra
     tails = np.maximum(along_shaft(rng.uniform(20, 70), rng) - rng.uniform(-0.4, 0.8), 0)
     tails[: int(30 / STEP_PX)] += rng.uniform(0, 1.2)
     return float(amplitude(draw(rng, settings.comet_db))) * np.minimum(tails, _MOST_TAIL)
+
+
+def _draw_haze(settings: NeedleSettings, rng: np.random.Generator) -> np.ndarray:
+    """Draw what lies below a stretch of the needle, from near its tip backwards, and goes deep."""
+    if rng.random() >= settings.haze_share:
+        return np.zeros(POINTS)
+    along = np.arange(POINTS) * STEP_PX
+    start, length, soft = rng.uniform(-10, 40), rng.uniform(30, 350), rng.uniform(3, 25)
+    stretch = 1 / (1 + np.exp(-(along - start) / soft)) / (1 + np.exp((along - length) / soft))
+    uneven = np.exp(0.5 * along_shaft(rng.uniform(20, 60), rng))
+    return float(amplitude(draw(rng, settings.haze_db))) * stretch * uneven

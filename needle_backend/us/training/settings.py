@@ -49,7 +49,10 @@ class ProbeSettings:
 
 @dataclass(frozen=True)
 class TissueSettings:
-    """The procedural tissue and how it moves."""
+    """The procedural tissue and how it moves.
+
+    A ``phantom_share`` of it is a phantom's: even speckle with hardly a structure in it.
+    """
 
     layers: Range = (2, 6)
     vessels: Range = (0, 4)
@@ -61,6 +64,7 @@ class TissueSettings:
     warp_px: Range = (0.5, 3.0)
     decorrelation: Range = (0.0, 0.6)
     flicker_db: Range = (0.1, 0.8)
+    phantom_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,9 @@ class NeedleSettings:
     """The needle's path and look.
 
     ``shaft_db`` is the near wall's peak when the beam meets it at a right angle; the echo loses
-    ``angle_loss_db`` where it is tilted by 45 degrees beyond ``steering_deg``.
+    ``angle_loss_db`` where it is tilted by 45 degrees beyond ``steering_deg``, and
+    ``trend_db`` 300 px behind the tip. Its echoes are ``bloom`` times wider across the beams than
+    those of tissue. A haze of ``haze_db`` without end lies below the needles of a ``haze_share``.
     """
 
     diameter_mm: Range = (0.4, 1.2)
@@ -91,6 +97,10 @@ class NeedleSettings:
     comet_db: Range = (-48, -28)
     shadow_db: Range = (0, 5)
     side_lobe_db: Range = (-50, -32)
+    trend_db: Range = (0, 0)
+    bloom: Range = (1, 1)
+    haze_share: float = 0.0
+    haze_db: Range = (-34, -12)
 
 
 @dataclass(frozen=True)
