@@ -37,7 +37,13 @@ def tips(
 
     schedule = read_recipe(config or DEFAULT_RECIPE).schedule
     found = evaluate_tips(
-        generated, data, schedule.held_out_share, schedule.seed, seeds or [1, 2, 3], held_out or ()
+        generated,
+        data,
+        schedule.held_out_share,
+        schedule.seed,
+        seeds or [1, 2, 3],
+        held_out or (),
+        least_contrast=schedule.least_contrast,
     )
     typer.echo(json.dumps(found, indent=1))
 

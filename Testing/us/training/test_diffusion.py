@@ -44,10 +44,24 @@ def test_the_noise_is_the_published_one():
     assert ddpm().config.variance_type == "fixed_large"
 
 
-@pytest.mark.parametrize("name", ["tips_small", "tips_published"])
-def test_recipes_train_with_the_published_batch_and_rate(name):
-    schedule = read_recipe(RECIPES / f"{name}.toml").schedule
-    assert (schedule.batch, schedule.learning_rate) == (32, 1e-4)
+def test_the_published_recipe_trains_with_the_published_batch_rate_and_loss():
+    schedule = read_recipe(RECIPES / "tips_published.toml").schedule
+    assert (schedule.batch, schedule.learning_rate, schedule.loss) == (32, 1e-4, "noise")
+    assert {schedule.rate_share(step) for step in (0, 35_000, 70_000)} == {1.0}
+
+
+def test_the_rate_falls_to_its_final_share():
+    schedule = TipScheduleSettings(steps=100, final_share=0.1)
+    shares = [schedule.rate_share(step) for step in range(101)]
+    assert (shares[0], shares[-1]) == pytest.approx((1.0, 0.1))
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_a_recipe_with_an_unknown_loss_is_refused(tmp_path):
+    recipe = tmp_path / "tips.toml"
+    recipe.write_text('[schedule]\nloss = "hinge"\n')
+    with pytest.raises(InputError, match="write noise or velocity"):
+        read_recipe(recipe)
 
 
 def test_the_small_generator_fits_its_weights_file():
@@ -55,8 +69,9 @@ def test_the_small_generator_fits_its_weights_file():
     assert sum(value.numel() for value in network.parameters()) <= 4e6
 
 
-def test_the_network_answers_in_the_shape_of_the_patches():
-    network = TipUNet(TINY.network)
+@pytest.mark.parametrize("blending", [0, 8])
+def test_the_network_answers_in_the_shape_of_the_patches(blending):
+    network = TipUNet(replace(TINY.network, blending=blending))
     assert network(torch.zeros(3, 1, 64, 64), torch.tensor([0, 5, 999])).shape == (3, 1, 64, 64)
 
 
@@ -79,6 +94,19 @@ def test_a_network_that_knows_the_noise_gives_the_patch_back(sampler, steps):
     noise = torch.randn(truth.shape, generator=generator)
     found = sample(knows, noise, steps, sampler(), generator)
     torch.testing.assert_close(found, truth, atol=2e-2, rtol=0)
+
+
+def test_the_velocity_weighs_every_noise_step_alike():
+    velocity = replace(TINY, schedule=replace(TINY.schedule, loss="velocity"))
+    module = train_tips.TipGeneratorModule(velocity)
+    signal, noise = module.network.signal, module.network.noise
+
+    def one_off(noisy, step):
+        return noisy / noise[step] + signal[step]
+
+    one_off.signal = signal
+    error = module._error(one_off, torch.zeros(64, 1, 64, 64), None)
+    assert float(error) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_training_learns_and_goes_on_after_a_stop(sequences, tmp_path, capfd):

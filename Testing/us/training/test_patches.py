@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -49,6 +51,17 @@ def test_simulated_sequences_give_a_patch_a_visible_tip(tmp_path):
     patches = read_patches([write_sequences(tmp_path / "made", sequences=3, frames=4)])
     assert len(patches) == 6
     assert set(patches.sequences) == {f"made/sequence_00{i}" for i in range(3)}
+
+
+def test_tips_that_hardly_stand_out_can_be_left_out(tmp_path):
+    data = write_sequences(tmp_path, sequences=2, frames=4)
+    truth = data / "sequence_000" / "truth.json"
+    rows = json.loads(truth.read_text())
+    rows["frames"][0]["contrast"], rows["frames"][2]["contrast"] = 1.2, 1.8
+    truth.write_text(json.dumps(rows))
+    patches = read_patches([data], least_contrast=1.5)
+    assert [name.split("/")[1] for name in patches.sequences].count("sequence_000") == 1
+    assert len(patches) == 3
 
 
 def test_coco_sets_give_a_patch_a_box_and_a_sequence_a_name(tmp_path):

@@ -27,6 +27,7 @@ _NOISE = {
     "prediction_type": "epsilon",
     "timestep_spacing": "trailing",
 }
+_BLENDED_MAPS = 4
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,17 @@ class UNetSettings:
         Residual blocks a level.
     groups
         Of the group normalisation.
+    blending
+        Channels of the convolutions that blend the pixel blocks at full resolution, without which
+        a lattice of them shows; 0 for none.
     """
 
     unshuffle: int = 4
     channels: tuple[int, ...] = (64, 96, 128)
-    attention: tuple[int, ...] = (1,)
+    attention: tuple[int, ...] = ()
     layers: int = 1
     groups: int = 8
+    blending: int = 0
 
 
 class TipUNet(nn.Module):
@@ -60,7 +65,6 @@ class TipUNet(nn.Module):
 
     Noisy patches are nearly all noise: what is all noise passes by the U-Net, which finds the rest
     (the velocity of Salimans and Ho 2022, equation 8) and so learns in a fraction of the batches.
-    The loss stays that of the noise.
     """
 
     def __init__(self, settings: UNetSettings) -> None:
@@ -70,12 +74,14 @@ class TipUNet(nn.Module):
         kept = ddpm().alphas_cumprod.view(-1, 1, 1, 1)
         self.register_buffer("signal", kept.sqrt(), persistent=False)
         self.register_buffer("noise", (1 - kept).sqrt(), persistent=False)
+        maps = _BLENDED_MAPS if settings.blending else 1
         self.unshuffle = nn.PixelUnshuffle(block)
         self.shuffle = nn.PixelShuffle(block)
+        self.blend = _blending(maps + 1, settings.blending) if settings.blending else None
         self.unet = UNet2DModel(
             sample_size=PATCH_PX // block,
             in_channels=block**2,
-            out_channels=block**2,
+            out_channels=maps * block**2,
             block_out_channels=settings.channels,
             layers_per_block=settings.layers,
             down_block_types=tuple(
@@ -94,7 +100,20 @@ class TipUNet(nn.Module):
         """Return the noise, (n, 1, 64, 64)."""
         blocks = self.unshuffle(noisy).contiguous(memory_format=torch.channels_last)
         velocity = self.shuffle(self.unet(blocks, step, return_dict=False)[0])
+        if self.blend is not None:
+            seen = torch.cat([noisy, velocity], 1)
+            velocity = self.blend(seen.contiguous(memory_format=torch.channels_last))
         return self.noise[step] * noisy + self.signal[step] * velocity
+
+
+def _blending(inside: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inside, channels, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(channels, 1, 3, padding=1),
+    )
 
 
 def ddpm() -> DDPMScheduler:

@@ -71,8 +71,8 @@ def run_experiment(name: str, size_name: str, sources: Sources, output: Path) ->
     size_name
         One of :data:`SIZES`.
     output
-        Gets a folder a trial, ``NAME_SIZE.json`` and ``NAME_SIZE.md``; experiments share it, so
-        that no trial is run twice.
+        Gets a folder a trial, ``NAME_SIZE.json`` and ``NAME_SIZE.md``, both renewed after each;
+        experiments share it, so that no trial is run twice.
 
     Raises
     ------
@@ -80,16 +80,23 @@ def run_experiment(name: str, size_name: str, sources: Sources, output: Path) ->
         When a source cannot be used.
     """
     size = SIZES[size_name]
-    results = []
+    results: list[dict[str, Any]] = []
     for trial in EXPERIMENTS[name](size):
         results.append(run_trial(trial, size, sources, output / size_name))
         print(f"{trial.name}: AP0.1:0.5 {results[-1]['figures']['ap_01_05']:.3f}", flush=True)
-    report = output / f"{name}_{size_name}.json"
-    with written_whole(report) as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        table = _write_report(results, output / f"{name}_{size_name}.json")
+    return table
+
+
+def _write_report(results: list[dict[str, Any]], report: Path) -> Path:
+    """Write the results so far and their table; return the latter's path."""
     table = report.with_suffix(".md")
-    with written_whole(table) as temporary:
-        temporary.write_text("\n".join(table_rows(results)) + "\n", encoding="utf-8")
+    for path, text in (
+        (report, json.dumps(results, indent=1)),
+        (table, "\n".join(table_rows(results))),
+    ):
+        with written_whole(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
     return table
 
 

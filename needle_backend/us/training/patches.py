@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ class TipPatches:
         return TipPatches(self.images[chosen], tuple(self.sequences[i] for i in chosen))
 
 
-def read_patches(folders: Sequence[Path]) -> TipPatches:
+def read_patches(folders: Sequence[Path], least_contrast: float = 0.0) -> TipPatches:
     """Cut a patch around every labelled tip of some folders.
 
     Parameters
@@ -53,6 +54,8 @@ def read_patches(folders: Sequence[Path]) -> TipPatches:
     folders
         Each a COCO set (``annotations.json``), or simulated sequences
         (``sequence_000/frames``, ``truth.json``).
+    least_contrast
+        Simulated tips whose truth tells a lower contrast are left out.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def read_patches(folders: Sequence[Path]) -> TipPatches:
     """
     images, sequences = [], []
     for folder in folders:
-        for sequence, path, boxes in _labelled_frames(folder):
+        for sequence, path, boxes in _labelled_frames(folder, least_contrast):
             if len(boxes) == 0:
                 continue
             image = read_grey(path)
@@ -177,7 +180,7 @@ def patch_sheet(images: np.ndarray, columns: int) -> np.ndarray:
     return grid.reshape(-1, columns * width)
 
 
-def _labelled_frames(folder: Path) -> Iterator[tuple[str, Path, np.ndarray]]:
+def _labelled_frames(folder: Path, least_contrast: float) -> Iterator[tuple[str, Path, np.ndarray]]:
     """Yield each frame's sequence, file and boxes (n, 4)."""
     if coco_file(folder) is not None:
         for image in read_coco(folder).images:
@@ -190,20 +193,29 @@ def _labelled_frames(folder: Path) -> Iterator[tuple[str, Path, np.ndarray]]:
             f"(sequence_000/{_TRUTH}); make it with needles dataset us or needles simulate us."
         )
     for path in truths:
-        yield from _frames_of_truth(folder.name, path)
+        yield from _frames_of_truth(folder.name, path, least_contrast)
 
 
-def _frames_of_truth(name: str, path: Path) -> Iterator[tuple[str, Path, np.ndarray]]:
+def _frames_of_truth(
+    name: str, path: Path, least_contrast: float
+) -> Iterator[tuple[str, Path, np.ndarray]]:
     sequence = path.parent
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["frames"]
-        boxes = [np.array([row["box"]] if row["box"] else [], float).reshape(-1, 4) for row in rows]
+        boxes = [
+            np.array([row["box"]] if _stands_out(row, least_contrast) else [], float).reshape(-1, 4)
+            for row in rows
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not as needles simulate us writes it; make it again."
         ) from error
     for index, found in enumerate(boxes):
         yield f"{name}/{sequence.name}", sequence / "frames" / f"frame_{index:04d}.png", found
+
+
+def _stands_out(row: dict[str, Any], least_contrast: float) -> bool:
+    return bool(row["box"]) and row.get("contrast", np.inf) >= least_contrast
 
 
 def _sequence_of(path: Path) -> str:

@@ -43,6 +43,7 @@ def evaluate_tips(
     seeds: list[int],
     fresh: Sequence[Path] = (),
     settings: TellingSettings | None = None,
+    least_contrast: float = 0.0,
 ) -> dict[str, Any]:
     """Compare generated patches with those the generator was not trained on.
 
@@ -58,6 +59,8 @@ def evaluate_tips(
         Of the classifier; each gives one area under the curve.
     fresh
         Folders of labelled tips that were never trained on, held out as well.
+    least_contrast
+        Of the simulated tips to compare with, as the generator's recipe has it.
 
     Returns
     -------
@@ -72,9 +75,9 @@ def evaluate_tips(
         When patches cannot be read, or there are too few of them or of their sequences.
     """
     settings = settings or TellingSettings()
-    fit, held = hold_out(read_patches(data), held_out_share, split_seed)
+    fit, held = hold_out(read_patches(data, least_contrast), held_out_share, split_seed)
     if fresh:
-        held = joined(held, read_patches(fresh))
+        held = joined(held, read_patches(fresh, least_contrast))
     made = read_patch_folder(generated)
     groups = len(set(held.sequences))
     if groups < settings.folds or len(made) < settings.folds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,26 +18,50 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 
 from needle_backend import __version__
+from needle_backend.core.errors import InputError
 from needle_backend.core.settings import read_toml
 from needle_backend.core.weights import hardware, load_state, write_weights
 from needle_backend.us.training.diffusion import NOISE_STEPS, TipUNet, UNetSettings, ddpm
 from needle_backend.us.training.patches import TipPatches, hold_out, read_patches, to_network
 
 WEIGHTS_NAME = "us_tip_ddpm"
+LOSSES = ("noise", "velocity")
 
 
 @dataclass(frozen=True)
 class TipScheduleSettings:
-    """Optimisation; learning rate and batch as published."""
+    """Optimisation; learning rate, batch and loss as published.
+
+    Attributes
+    ----------
+    final_share
+        Of the learning rate, what is left of it after a cosine's half wave; 1 keeps it constant.
+    loss
+        "noise", or "velocity" (Salimans and Ho 2022), which weighs every noise step alike:
+        brightness and contrast are settled where nearly all is noise, and the former hardly counts
+        those steps.
+    held_out_share
+        Of the sequences, kept out of training.
+    least_contrast
+        Simulated tips that stand out less from what is around them are left out.
+    """
 
     steps: int = 7500
     batch: int = 32
     learning_rate: float = 1e-4
+    final_share: float = 1.0
+    loss: str = "noise"
     ema_decay: float = 0.999
     held_out_share: float = 0.1
+    least_contrast: float = 0.0
     validate_every: int = 250
     precision: str = "bf16-mixed"
     seed: int = 1
+
+    def rate_share(self, step: int) -> float:
+        """Return the share of the learning rate at a step."""
+        wave = (1 + math.cos(math.pi * min(step / self.steps, 1.0))) / 2
+        return self.final_share + (1 - self.final_share) * wave
 
 
 @dataclass(frozen=True)
@@ -48,8 +73,19 @@ class TipSettings:
 
 
 def read_recipe(path: Path) -> TipSettings:
-    """Read a recipe from TOML; what it leaves out keeps its default."""
-    return read_toml(TipSettings, path)
+    """Read a recipe from TOML; what it leaves out keeps its default.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or names another loss.
+    """
+    settings = read_toml(TipSettings, path)
+    if settings.schedule.loss not in LOSSES:
+        raise InputError(
+            f"{path} asks for the loss {settings.schedule.loss!r}; write {' or '.join(LOSSES)}."
+        )
+    return settings
 
 
 class TipGeneratorModule(L.LightningModule):
@@ -68,9 +104,9 @@ class TipGeneratorModule(L.LightningModule):
         self.average.module.load_state_dict(state)
 
     def training_step(self, batch: list[torch.Tensor], _: int) -> torch.Tensor:
-        """Squared error of the predicted noise, at a random step for each patch."""
+        """Squared error of what is predicted, at a random step for each patch."""
         (patches,) = batch
-        loss = self._noise_error(self.network, patches, None)
+        loss = self._error(self.network, patches, None)
         self.log("loss", loss)
         return loss
 
@@ -82,7 +118,7 @@ class TipGeneratorModule(L.LightningModule):
         """The same error of the averaged weights on held-out patches, with noise that stays."""
         (patches,) = batch
         generator = torch.Generator(patches.device).manual_seed(index)
-        error = self._noise_error(self.average.module, patches, generator)
+        error = self._error(self.average.module, patches, generator)
         self.log("held_out_loss", error, batch_size=len(patches))
 
     def on_validation_epoch_end(self) -> None:
@@ -91,11 +127,14 @@ class TipGeneratorModule(L.LightningModule):
         shown = "  ".join(f"{name} {value:.5f}" for name, value in sorted(losses.items()))
         print(f"step {self.global_step}  {shown}", flush=True)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW at a constant rate."""
-        return torch.optim.AdamW(self.network.parameters(), self.settings.schedule.learning_rate)
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW, its rate falling to the final share."""
+        schedule = self.settings.schedule
+        optimizer = torch.optim.AdamW(self.network.parameters(), schedule.learning_rate)
+        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate_share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
-    def _noise_error(
+    def _error(
         self, network: TipUNet, patches: torch.Tensor, generator: torch.Generator | None
     ) -> torch.Tensor:
         noise = torch.randn(patches.shape, generator=generator, device=patches.device)
@@ -103,7 +142,11 @@ class TipGeneratorModule(L.LightningModule):
             NOISE_STEPS, (len(patches),), generator=generator, device=patches.device
         )
         noisy = self._noise_process.add_noise(patches, noise, steps)
-        return functional.mse_loss(network(noisy, steps).float(), noise)
+        found = network(noisy, steps).float()
+        if self.settings.schedule.loss == "noise":
+            return functional.mse_loss(found, noise)
+        # Noise and velocity, predicted from the same noisy patch, differ by the signal's share.
+        return functional.mse_loss(*((value / network.signal[steps]) for value in (found, noise)))
 
     def _moved(
         self, average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor
@@ -133,7 +176,9 @@ def train_tips(
         When there are no tips to train on, or all are of one sequence.
     """
     schedule = settings.schedule
-    fit, held = hold_out(read_patches(data), schedule.held_out_share, schedule.seed)
+    fit, held = hold_out(
+        read_patches(data, schedule.least_contrast), schedule.held_out_share, schedule.seed
+    )
     output.mkdir(parents=True, exist_ok=True)
     L.seed_everything(schedule.seed)
     module = TipGeneratorModule(settings)
