@@ -7,20 +7,28 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from us.planted import write_untrained_weights
 
+pyigtl = pytest.importorskip("pyigtl")
+
 COMMAND = (sys.executable, "-c", "from needle_backend.cli.app import main; main()")
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @pytest.fixture
 def scanner(tmp_path):
     """Return the address of a simulated scanner in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     small = tmp_path / "small.toml"
     small.write_text("[sequence]\nsize = [160, 120]\n")
     process = subprocess.Popen(
@@ -34,6 +42,30 @@ def scanner(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "Interrupted; nothing half-written is left.\n")
+
+
+@pytest.fixture
+def hear_tips():
+    """Listen at a port, even before anything is sent there."""
+
+    @contextmanager
+    def listen(port):
+        heard, ended = [], threading.Event()
+        client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
+
+        def receive():
+            while not ended.is_set():
+                message = client.wait_for_message("NeedleTip", timeout=0.05)
+                heard.extend([] if message is None else [message])
+
+        thread = threading.Thread(target=receive)
+        thread.start()
+        yield heard
+        ended.set()
+        thread.join()
+        client.stop()
+
+    return listen
 
 
 def states_of(table):
@@ -51,6 +83,18 @@ def test_a_simulated_scanner_is_tracked_for_as_long_as_asked(needles, scanner, t
     states = states_of(tmp_path / "tips.csv")
     assert len(states) > 3
     assert f"{len(states)} frames of {scanner}" in out
+
+
+def test_tips_are_sent_on_while_they_are_found(needles, scanner, tmp_path, hear_tips):
+    port = free_port()
+    with hear_tips(port) as heard:
+        code, _, err = needles(
+            *("track", scanner, "--output", tmp_path / "tips.csv", "--seconds", 2),
+            *("--weights", write_untrained_weights(tmp_path, threshold=0.0), "--device", "cpu"),
+            *("--no-association", "--crop", "0,0,160,120", "--igtl-out", port),
+        )
+    assert (code, err) == (0, "")
+    assert {message.names[0] for message in heard} == {"detected"}
 
 
 def test_ctrl_c_ends_a_stream_and_keeps_what_was_seen(scanner, tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from needle_backend.us.stream import ImageStream
     from needle_backend.us.tips import FrameAnswer
     from needle_backend.us.track import Tracker
+
+    Hearer = Callable[[Frame, FrameAnswer], None]
 
 
 class Model(StrEnum):
@@ -65,6 +67,15 @@ def track(
         float | None,
         typer.Option(min=0.1, help="End a live stream after so long; until Ctrl-C by default."),
     ] = None,
+    igtl_out: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=1,
+            max=65535,
+            help="Send each tip on to an OpenIGTLink client at this port, as POINT NeedleTip.",
+        ),
+    ] = None,
     crop: Annotated[
         str | None,
         typer.Option(metavar="X0,Y0,X1,Y1", help="The imaging region; found when not given."),
@@ -87,6 +98,7 @@ def track(
     from needle_backend.us.frames import open_frames
     from needle_backend.us.sector import sector_of
     from needle_backend.us.stream import parse_address
+    from needle_backend.us.tip_sending import tip_server
     from needle_backend.us.track import Tracker
     from needle_backend.us.track_table import write_tips
 
@@ -95,6 +107,9 @@ def track(
     check_outputs(files, [(output, ".csv"), (overlay, ".mp4"), (activation, ".png")])
     region = parse_region(crop)
     with ExitStack() as outputs:
+        hearers: list[Hearer] = []
+        if igtl_out is not None:
+            hearers.append(outputs.enter_context(tip_server(igtl_out)))
         if address is None:
             source = open_frames(Path(input), fps)
         else:
@@ -104,8 +119,10 @@ def track(
         follows = association and source.count != 1  # one image has none to be seen again in
         tracker = Tracker(source.size) if follows else None
         warn([*_doubts(source, sector, is_live=address is not None), *detector.warnings])
+        if overlay is not None:
+            hearers.append(outputs.enter_context(_overlay(overlay, source, sector)))
         start = time.perf_counter()
-        answers, surest = _look(source, sector, detector, tracker, overlay, outputs)
+        answers, surest = _look(source, sector, detector, tracker, hearers)
         if activation is not None and surest is not None:
             _write_activation(activation, detector, sector, surest)
         write_tips(output, answers)
@@ -136,23 +153,26 @@ def _doubts(source: FrameSource | ImageStream, sector: Sector, *, is_live: bool)
     return [doubt for doubt in doubts if doubt is not None]
 
 
+@contextmanager
+def _overlay(path: Path, source: FrameSource | ImageStream, sector: Sector) -> Iterator[Hearer]:
+    """Draw answers into a video."""
+    from needle_backend.us.frames import ASSUMED_FPS
+    from needle_backend.us.overlay import draw_answer, overlay_video
+
+    with overlay_video(path, source.size, source.fps or ASSUMED_FPS) as write:
+        yield lambda frame, answer: write(draw_answer(frame.image, answer, sector.rect))
+
+
 def _look(
     source: FrameSource | ImageStream,
     sector: Sector,
     detector: TipDetector,
     tracker: Tracker | None,
-    overlay: Path | None,
-    outputs: ExitStack,
+    hearers: Sequence[Hearer],
 ) -> tuple[list[FrameAnswer], Frame | None]:
-    """Look at every frame, drawing as it goes; return the answers and the surest answer's frame."""
-    from needle_backend.us.frames import ASSUMED_FPS
-    from needle_backend.us.overlay import draw_answer, overlay_video
+    """Look at every frame, and tell as it goes; return the answers and the surest one's frame."""
     from needle_backend.us.recording import find_tips
 
-    draw = None
-    if overlay is not None:
-        video = overlay_video(overlay, source.size, source.fps or ASSUMED_FPS)
-        draw = outputs.enter_context(video)
     answers: list[FrameAnswer] = []
     surest, most_sure = None, -1.0
     with progress_bar({"track": 1.0}) as progress:
@@ -161,8 +181,8 @@ def _look(
             confidence = 0.0 if answer.tip is None else answer.tip.confidence
             if confidence > most_sure:
                 surest, most_sure = frame, confidence
-            if draw is not None:
-                draw(draw_answer(frame.image, answer, sector.rect))
+            for hear in hearers:
+                hear(frame, answer)
             if source.count is not None:
                 progress("track", min(1.0, len(answers) / source.count))
     return answers, surest

@@ -38,11 +38,27 @@ _WINDOW_SAMPLES = 5
 
 @dataclass(frozen=True)
 class Frame:
-    """One grey frame: its number from 0, its time, and uint8 [row, column]."""
+    """One grey frame.
+
+    Attributes
+    ----------
+    index, time_s
+        Its number from 0, and its time.
+    image
+        Grey uint8 [row, column].
+    ijk_to_ras
+        (4, 4): from column, row and slice to RAS mm; None where it is not known.
+    """
 
     index: int
     time_s: float
     image: np.ndarray
+    ijk_to_ras: np.ndarray | None = None
+
+    def to_world(self, x: float, y: float) -> np.ndarray:
+        """Return where a point of the image lies: (3,) in RAS mm, in pixels where not known."""
+        ijk = np.array([x, y, 0.0, 1.0])
+        return (ijk if self.ijk_to_ras is None else self.ijk_to_ras @ ijk)[:3]
 
 
 @dataclass(frozen=True)

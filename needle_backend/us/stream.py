@@ -6,10 +6,12 @@ import itertools
 import logging
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,13 +87,14 @@ class ImageStream:
         self._seconds = seconds
         self._is_stopped = False
         self._window: GreyWindow | None = None
-        self._waiting: np.ndarray | None = None
-        self._waiting = first = self._next_image()
-        if first is None:
+        self._waiting: pyigtl.ImageMessage | None = None
+        self._waiting = self._next_message()
+        if self._waiting is None:
             raise InputError(
                 f"{self.name} sent no image within {QUIET_S:.0f} s; is the server running, and "
                 f"does it send images named {address.device}?"
             )
+        first = _pixels(self._waiting, self.name)
         rows, columns = first.shape[:2]
         if min(rows, columns) < SMALLEST_PX:
             raise InputError(f"{self.name} has images of {columns} x {rows} pixels; too small.")
@@ -114,12 +117,13 @@ class ImageStream:
         """
         started_s = None
         for index in itertools.count():
-            image = self._next_image()
+            message = self._next_message()
             now_s = time.monotonic()
             started_s = now_s if started_s is None else started_s
             is_over = self._seconds is not None and now_s - started_s > self._seconds
-            if image is None or is_over:
+            if message is None or is_over:
                 return
+            image = _pixels(message, self.name)
             if image.shape[1::-1] != self.size:
                 raise InputError(
                     f"{self.name} changed its size from {self.size[0]} x {self.size[1]} pixels; "
@@ -127,10 +131,10 @@ class ImageStream:
                 )
             grey = to_grey(image, self.name)
             grey = grey if self._window is None else self._window.apply(grey)
-            yield Frame(index, now_s - started_s, grey)
+            yield Frame(index, now_s - started_s, grey, _ijk_to_ras(message))
 
-    def _next_image(self) -> np.ndarray | None:
-        """Return the newest image, blue first; None when it was stopped or none came."""
+    def _next_message(self) -> pyigtl.ImageMessage | None:
+        """Return the newest image's message; None when it was stopped or none came."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             return waiting
@@ -138,12 +142,12 @@ class ImageStream:
         while not self._is_stopped and time.monotonic() < deadline_s:
             message = self._client.wait_for_message(self._device, timeout=0.1)
             if message is not None:
-                return _pixels(message, self.name)
+                return message
         return None
 
 
-def _pixels(message: object, name: str) -> np.ndarray:
-    """Return [row, column] or [row, column, channel] of a message."""
+def _pixels(message: pyigtl.ImageMessage, name: str) -> np.ndarray:
+    """Return [row, column] or [row, column, channel], blue first, of a message."""
     image = getattr(message, "image", None)
     if image is None or image.ndim < 3:
         raise InputError(f"{name} sends no images; give the name of a device that does.")
@@ -151,6 +155,11 @@ def _pixels(message: object, name: str) -> np.ndarray:
         raise InputError(f"{name} sends volumes of {image.shape[0]} slices; 2D images are needed.")
     pixels = image[0]
     return pixels[..., ::-1] if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels
+
+
+def _ijk_to_ras(message: pyigtl.ImageMessage) -> np.ndarray:
+    is_lps = message.world_coordinate_system == "lps"
+    return np.diag([-1.0, -1.0, 1.0, 1.0] if is_lps else np.ones(4)) @ message.ijk_to_world_matrix
 
 
 @contextmanager
@@ -196,7 +205,7 @@ def send_stream(
         When pyigtl is missing or the port is taken.
     """
     forth_and_back = [*frames, *frames[-2:0:-1]]
-    with _server(port) as (server, image_message):
+    with igtl_server(port) as (server, messages):
         started_s = time.monotonic()
         for number in itertools.count():
             due_s = number / fps
@@ -205,27 +214,39 @@ def send_stream(
             time.sleep(max(0.0, started_s + due_s - time.monotonic()))
             if server.is_connected() and not server.outgoing_messages:
                 image = forth_and_back[number % len(forth_and_back)][None]
-                message = image_message(image, device_name=device, timestamp=time.time())
+                message = messages.ImageMessage(image, device_name=device, timestamp=time.time())
                 server.send_message(message, wait=False)
             yield number + 1
 
 
 @contextmanager
-def _server(port: int) -> Iterator[tuple[pyigtl.OpenIGTLinkServer, type]]:
-    """Run a server; stderr is silent meanwhile, since a client that leaves is told there."""
+def igtl_server(port: int) -> Iterator[tuple[pyigtl.OpenIGTLinkServer, ModuleType]]:
+    """Run a server on this machine, and give pyigtl's messages besides.
+
+    What pyigtl writes to stderr when a client leaves is silenced meanwhile, and the signal
+    handlers that it installs are taken back.
+
+    Raises
+    ------
+    InputError
+        When pyigtl is missing or the port is taken.
+    """
     messages = _pyigtl()
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         server = messages.OpenIGTLinkServer(port=port, local_server=True)
     except OSError as error:
         raise InputError(f"Port {port} cannot be used ({error.strerror}); give another.") from error
+    for each, handler in handlers.items():
+        signal.signal(each, handler)
     try:
         with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
-            yield server, messages.ImageMessage
+            yield server, messages
     finally:
         server.stop()
 
 
-def _pyigtl() -> object:
+def _pyigtl() -> ModuleType:
     try:
         import pyigtl
     except ModuleNotFoundError as error:
