@@ -153,15 +153,15 @@ def test_weak_detections_are_told():
     assert {"tip barely detected", "tip seen on one slice only"} <= set(needles[1].doubts)
 
 
-def test_a_tip_moved_to_the_others_length_is_told_however_sure():
+def test_a_doubtful_needle_tells_that_its_tip_was_placed():
     pairs, tips, handles = scene()
-    placed = replace(pairs, tip=changed(pairs.tip, 1, len(tips)))
+    placed = replace(doubted(pairs, 1), tip=changed(pairs.tip, 1, len(tips)))
     moved = replace(placed, moved_mm=changed(pairs.moved_mm, 1, 8.0))
     needles, _ = assessed(moved, tips, handles)
-    assert needles[1].doubts == ("tip moved 8 mm along the shaft, to the others' length",)
+    assert needles[1].doubts[0] == "tip moved 8 mm along the shaft, to the others' length"
     unseen = replace(placed, seen_as=changed(pairs.seen_as, 1, UNSEEN))
     needles, _ = assessed(unseen, tips, handles)
-    assert needles[1].doubts == ("tip not detected: placed on the shaft, at the others' length",)
+    assert needles[1].doubts[0] == "tip not detected: placed on the shaft, at the others' length"
 
 
 def with_rivals(pairs: Pairs, rivals: list[tuple[int, int, float]]) -> Pairs:
@@ -190,6 +190,16 @@ def test_an_unused_handle_that_fits_as_well_is_a_tie():
     tied = with_rivals(lower, [(2, 3, GOOD_SCORE - 9)])
     needles, _ = assessed(tied, tips, handles, chosen=[0, 1, 2])
     assert "tie with another pairing of the same ends" in needles[2].doubts
+
+
+def test_another_tip_for_the_same_hub_is_told_with_its_distance():
+    pairs, tips, handles = scene()
+    lower = replace(pairs, score=pairs.score - 6)
+    rivalled = with_rivals(lower, [(4, 2, GOOD_SCORE - 6.5)])
+    rivalled.tips_lps[4] = rivalled.tips_lps[2] + [0, 12, 0]
+    needles, _ = assessed(rivalled, tips, handles, chosen=range(4))
+    assert "another tip, 12 mm away, fits this hub nearly as well" in needles[2].doubts
+    assert needles[2].confidence < needles[1].confidence
 
 
 def test_surplus_needles_are_judged_likewise():

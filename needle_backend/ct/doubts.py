@@ -14,7 +14,7 @@ from needle_backend.ct.match import CONSIDERED, Matching
 from needle_backend.ct.pairs import UNSEEN, Pairs
 from needle_backend.ct.score import log_odds
 
-FLAGGED_BELOW = 0.95
+FLAGGED_BELOW = 0.94
 """Needles less sure than this state their doubts; a surer one is not worth a second look."""
 FAINT_SEEN = 0.6
 ASTRAY = 0.25
@@ -26,14 +26,18 @@ EDGE_MM = 8.0
 TIE_LOG_ODDS = 1.5
 LOW_HEATMAP = 0.35
 SHARED_TIP_MM = 3.0
+ELSEWHERE_MM = 5.0
+"""Tips farther apart than this are two answers to where a needle ends."""
 
 MODEL = {
-    "intercept": 0.40,
-    "score": 0.684,
-    "margin": 0.156,
-    "length_off_mm": -0.147,
-    "heatmap": 0.0,
-    "neighbour_mm": 0.199,
+    "intercept": -1.133,
+    "score": 0.785,
+    "margin": 0.317,
+    "placed": 1.566,
+    "tip_rival": -0.116,
+    "hub_rival": -0.226,
+    "neighbour_mm": 0.207,
+    "length_support": 0.981,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""
@@ -48,6 +52,9 @@ class _Facts:
 
     pair: np.ndarray
     margin: np.ndarray
+    tip_rival: np.ndarray
+    hub_rival: np.ndarray
+    hub_rival_mm: np.ndarray
     length_off_mm: np.ndarray
     neighbour_mm: np.ndarray
     tip_edge_mm: np.ndarray
@@ -86,9 +93,11 @@ def _features(facts: _Facts, pairs: Pairs) -> dict[str, np.ndarray]:
     return {
         "score": np.clip(pairs.score[facts.pair], -6.0, 6.0),
         "margin": np.clip(facts.margin, -2.0, 6.0),
-        "length_off_mm": np.minimum(facts.length_off_mm, 15.0),
-        "heatmap": np.minimum(pairs.tip_heatmap, pairs.handle_heatmap)[facts.pair],
-        "neighbour_mm": np.minimum(facts.neighbour_mm, 10.0),
+        "placed": pairs.placed[facts.pair].astype(float),
+        "tip_rival": np.clip(facts.tip_rival, -3.0, 6.0),
+        "hub_rival": np.clip(facts.hub_rival, -3.0, 6.0),
+        "neighbour_mm": np.minimum(facts.neighbour_mm, 5.0),
+        "length_support": np.clip(pairs.length_support[facts.pair], -5.0, 0.0),
     }
 
 
@@ -102,9 +111,13 @@ def _facts(
 ) -> _Facts:
     tips_lps = pairs.tips_lps[judged]
     handles_lps = pairs.handles_lps[judged]
+    hub_rival, hub_rival_mm = _hub_rivals(judged, pairs)
     return _Facts(
         pair=judged,
         margin=_margins(judged, matching, pairs, len(tips), len(handles)),
+        tip_rival=_tip_rivals(judged, pairs),
+        hub_rival=hub_rival,
+        hub_rival_mm=hub_rival_mm,
         length_off_mm=_length_off(judged, matching.chosen, pairs),
         neighbour_mm=_neighbour_distances(tips_lps, handles_lps),
         tip_edge_mm=_edge_distances(tips_lps, volume),
@@ -131,6 +144,28 @@ def _margins(
     free_tip = score[:, None] - table[matching.unmatched_tips][:, handle].T
     left_out = score[:, None] - CONSIDERED
     return np.concatenate((costs, free_handle, free_tip, left_out), axis=1).min(axis=1)
+
+
+def _tip_rivals(judged: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Return the best score of another pair with each needle's tip."""
+    rivals = (pairs.tip[judged][:, None] == pairs.tip) & (
+        pairs.handle[judged][:, None] != pairs.handle
+    )
+    return np.where(rivals, pairs.score, _NO_PAIR).max(axis=1, initial=_NO_PAIR)
+
+
+def _hub_rivals(judged: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best score of a pair from each needle's hub to a tip elsewhere, and how far."""
+    if len(pairs) == 0:
+        return np.zeros(0), np.zeros(0)
+    apart_mm = np.linalg.norm(pairs.tips_lps[judged][:, None] - pairs.tips_lps, axis=-1)
+    rivals = (pairs.handle[judged][:, None] == pairs.handle) & (apart_mm > ELSEWHERE_MM)
+    scores = np.where(rivals, pairs.score, _NO_PAIR)
+    best = scores.argmax(axis=1)[:, None]
+    return (
+        np.take_along_axis(scores, best, axis=1)[:, 0],
+        np.take_along_axis(apart_mm, best, axis=1)[:, 0],
+    )
 
 
 def _length_off(judged: np.ndarray, chosen: np.ndarray, pairs: Pairs) -> np.ndarray:
@@ -172,13 +207,12 @@ def _needle(facts: _Facts, place: int, confidence: float, pairs: Pairs, tips: En
         handle_lps=as_point(pairs.handles_lps[pair]),
         score=float(pairs.score[pair]),
         confidence=confidence,
-        doubts=_how_it_was_placed(pairs, pair)
-        + (_reasons(facts, place, pairs, tips) if doubtful else ()),
+        doubts=_reasons(facts, place, pairs, tips) if doubtful else (),
     )
 
 
 def _how_it_was_placed(pairs: Pairs, pair: int) -> tuple[str, ...]:
-    """Say that a tip is not where it was seen, however sure the needle is."""
+    """Say that a tip is not where it was seen."""
     if not pairs.placed[pair]:
         return ()
     if pairs.seen_as[pair] == UNSEEN:
@@ -195,6 +229,10 @@ def _reasons(facts: _Facts, place: int, pairs: Pairs, tips: Ends) -> tuple[str, 
     shaft = pairs.shaft
     candidates = (
         (facts.margin[place] < TIE_LOG_ODDS, "tie with another pairing of the same ends"),
+        (
+            pairs.score[pair] - facts.hub_rival[place] < TIE_LOG_ODDS,
+            f"another tip, {facts.hub_rival_mm[place]:.0f} mm away, fits this hub nearly as well",
+        ),
         (
             shaft.seen[pair] < FAINT_SEEN,
             f"faint shaft: {shaft.seen[pair]:.0%} of it can be seen",
@@ -219,5 +257,6 @@ def _reasons(facts: _Facts, place: int, pairs: Pairs, tips: Ends) -> tuple[str, 
             "tip seen on one slice only",
         ),
     )
-    reasons = tuple(words for applies, words in candidates if applies)
+    told = tuple(words for applies, words in candidates if applies)
+    reasons = _how_it_was_placed(pairs, pair) + told
     return reasons or ("the picture fits this needle poorly",)

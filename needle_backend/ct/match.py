@@ -16,7 +16,7 @@ from needle_backend.ct.solvers import SOLVERS, Problem, Solution, hungarian, tak
 
 ACCEPTED = 0.0
 """Log-odds from which a pair counts as a needle when nobody says how many there are."""
-CONSIDERED = -2.0
+CONSIDERED = -0.5
 """Log-odds from which a pair may fill up a given count; below it, a needle would be invented."""
 ONE_HUB_MM, ONE_HUB_THROUGH_MM = 1.0, 8.0
 """Handles this near in the slice and through the slices were seen of one hub."""

@@ -53,9 +53,10 @@ MOVED = ("placed", "moved_mm")
 CONFIDENCE_SIGNS = {
     "score": 1,
     "margin": 1,
-    "length_off_mm": -1,
-    "heatmap": 1,
+    "tip_rival": -1,
+    "hub_rival": -1,
     "neighbour_mm": 1,
+    "length_support": 1,
 }
 
 
