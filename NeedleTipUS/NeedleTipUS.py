@@ -19,6 +19,7 @@ from NeedleTipUSLib.parameters import NeedleTipUSParameters, tracking_settings
 from NeedleTipUSLib.recording_panel import RecordingPanel
 from NeedleTipUSLib.region_panel import RegionPanel
 from NeedleTipUSLib.self_test import NeedleTipUSTest
+from NeedleTipUSLib.sending import offer_connectors
 from NeedleTipUSLib.sighting import Sighting
 from NeedleTipUSLib.weights_button import WeightsButton
 
@@ -69,6 +70,7 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui_widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(ui_widget)
 
+        offer_connectors(self.ui.connectorSelector)
         # The parameter node is the same from scene to scene, so it is connected once.
         self.logic = NeedleTipUSLogic()
         self._parameters = self.logic.getParameterNode()
@@ -114,6 +116,7 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._follow_the_choice()
             return
         tracking.use(tracking_settings(parameters))
+        self.logic.sending.use(parameters.connector)
         if parameters.region_visible != self.logic.nodes.shows_region:
             self.logic.nodes.shows_region = parameters.region_visible
             self.logic.nodes.draw_region(tracking.node)
@@ -159,6 +162,7 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             on_region=self._region.show_region,
             on_end=self._on_end,
         )
+        self.logic.sending.use(self._parameters.connector)
         self._timer.start()
         self._recording.show_state()
         self._region.show_choices()

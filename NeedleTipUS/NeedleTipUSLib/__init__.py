@@ -9,6 +9,7 @@
 - ``live_statistics``: frames a second, latency, drops
 - ``tip_nodes``, ``line_drawing``: the tip, its box, its trail and the imaging region in the views
 - ``recording``: sightings as a sequence synchronized with the images, and as a table
+- ``sending``: the tip to other programs, through OpenIGTLink
 - ``logic``: all of it without the panel
 - ``live_panel``, ``region_panel``, ``recording_panel``, ``weights_button``: what the panel shows
   and asks

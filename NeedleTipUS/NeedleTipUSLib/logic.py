@@ -20,6 +20,7 @@ from NeedleLocalizationLib import installation
 from NeedleLocalizationLib.session_process import session_client
 from NeedleTipUSLib.parameters import NeedleTipUSParameters
 from NeedleTipUSLib.recording import Recording
+from NeedleTipUSLib.sending import TipSending
 from NeedleTipUSLib.sighting import Sighting
 from NeedleTipUSLib.stream_image import StreamImage
 from NeedleTipUSLib.tip_finder import Backend, TipFinder
@@ -47,6 +48,8 @@ class NeedleTipUSLogic(ScriptedLoadableModuleLogic):
         The drawing of the tip.
     recording
         What is kept while recording, None otherwise.
+    sending
+        To other programs.
     """
 
     def __init__(self, backend: Callable[[], Backend] | None = None) -> None:
@@ -55,6 +58,7 @@ class NeedleTipUSLogic(ScriptedLoadableModuleLogic):
         self.tracking: Tracking | None = None
         self.nodes = TipNodes()
         self.recording: Recording | None = None
+        self.sending = TipSending()
 
     def getParameterNode(self) -> NeedleTipUSParameters:
         """Return the scene's parameters of this module."""
@@ -106,6 +110,7 @@ class NeedleTipUSLogic(ScriptedLoadableModuleLogic):
             on_region(region)
 
         def show(sighting: Sighting) -> None:
+            self.sending.include()
             self.nodes.show(sighting, volume_node)
             if self.recording is not None:
                 self.recording.keep(sighting)
@@ -132,6 +137,7 @@ class NeedleTipUSLogic(ScriptedLoadableModuleLogic):
             self.tracking = None
             self.stop_recording()
             self.nodes.clear()
+            self.sending.stop()
 
     def start_recording(self) -> Recording:
         """Keep what is seen from now on.

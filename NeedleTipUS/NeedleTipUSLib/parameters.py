@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLVolumeNode
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLVolumeNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
 from needle_backend.us.tips import TrackOptions
@@ -39,6 +39,7 @@ class NeedleTipUSParameters:
     association: bool = True
     trail_visible: bool = True
     region_visible: bool = True
+    connector: vtkMRMLNode
 
 
 def tracking_settings(parameters: NeedleTipUSParameters) -> TrackingSettings:

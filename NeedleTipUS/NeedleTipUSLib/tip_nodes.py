@@ -127,12 +127,13 @@ def write_tip(
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(node):
         node.SetAttribute(STATE_ATTRIBUTE, answer.state)
+        node.SetNthControlPointVisibility(0, tip_world is not None)
+        node.SetNthControlPointLabel(0, label_of(answer))
         if tip_world is None:
             node.SetAttribute(CONFIDENCE_ATTRIBUTE, "0")
             node.UnsetNthControlPointPosition(0)
         else:
             node.SetAttribute(CONFIDENCE_ATTRIBUTE, f"{answer.tip.confidence:.3f}")
-            node.SetNthControlPointLabel(0, label_of(answer))
             node.SetNthControlPointPositionWorld(0, *map(float, tip_world))
     if display is not None and display.GetSelectedColor() != COLOURS[answer.state]:
         display.SetSelectedColor(COLOURS[answer.state])
@@ -141,6 +142,8 @@ def write_tip(
 
 def label_of(answer: FrameAnswer) -> str:
     """Return what is written beside the tip."""
+    if answer.tip is None:
+        return _("lost")
     if answer.state == PREDICTED:
         return _("not seen")
     return f"{100 * answer.tip.confidence:.0f} %"
