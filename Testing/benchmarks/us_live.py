@@ -41,6 +41,7 @@ WARM_UP = 60
 DIFFERENT = 64
 SEED = 20
 MEMORY_EVERY = 500
+TOLD_EVERY = 10_000
 
 
 class Stream:
@@ -112,6 +113,8 @@ class Stream:
                 until(lambda answered=answered: self.answered > answered)
             if number % MEMORY_EVERY == 0:
                 megabytes.append(self.memory_mb())
+            if number and number % TOLD_EVERY == 0:
+                print(f"{number} images, {megabytes[-1]} MB", file=sys.stderr, flush=True)
             if self.logic.tracking is None:
                 sys.exit(f"Tracking ended: {self.notice}")
         elapsed_s = time.monotonic() - started_s
