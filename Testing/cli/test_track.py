@@ -12,7 +12,7 @@ from us.planted import write_untrained_weights
 from us.recordings import COLUMNS, ROWS, grey_frames, write_images, write_sequence, write_video
 
 from needle_backend.us.frames import open_frames
-from needle_backend.us.tips import Tip
+from needle_backend.us.tips import Tip, TrackOptions
 
 WHOLE = f"0,0,{COLUMNS},{ROWS}"
 
@@ -35,8 +35,8 @@ def detector(monkeypatch):
     """Put a stand-in in the detector's place; it remembers what it was asked with."""
     stand_in = StandInDetector()
 
-    def make(*asked):
-        stand_in.asked = asked
+    def make(options):
+        stand_in.asked = options
         return stand_in
 
     monkeypatch.setattr("needle_backend.cli.track.make_detector", make)
@@ -82,7 +82,7 @@ def test_options_reach_the_detector(needles, detector, video, tmp_path):
         *("track", video, "--output", tmp_path / "tips.csv", "--device", "cuda:1"),
         *("--threshold", 0.25, "--weights", "mine", "--model", "yolot"),
     )
-    assert detector.asked == ("mine", "cuda:1", 0.25)
+    assert detector.asked == TrackOptions("mine", "cuda:1", 0.25, "yolot")
 
 
 def test_an_overlay_shows_every_frame(needles, detector, video, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,7 @@ import typer
 from needle_backend.cli.outputs import check_outputs
 from needle_backend.cli.regions import parse_region
 from needle_backend.cli.terminal import progress_bar, warn
+from needle_backend.core.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from needle_backend.us.frames import Frame, FrameSource
     from needle_backend.us.sector import Sector
     from needle_backend.us.stream import ImageStream
-    from needle_backend.us.tips import FrameAnswer
+    from needle_backend.us.tipdet import VideoTipDetector
+    from needle_backend.us.tips import FrameAnswer, TrackOptions
     from needle_backend.us.track import Tracker
 
     Hearer = Callable[[Frame, FrameAnswer], None]
@@ -33,6 +35,7 @@ class Model(StrEnum):
     """Which network looks for the tip."""
 
     yolot = "yolot"
+    tipdet = "tipdet"
 
 
 def track(
@@ -53,7 +56,11 @@ def track(
         typer.Option(help="Write where the network looks in the frame it is surest of (.png)."),
     ] = None,
     model: Annotated[
-        Model, typer.Option(help="yolot looks at each frame by itself.")
+        Model,
+        typer.Option(
+            help="yolot looks at each frame by itself and is fast; tipdet also at how the needle "
+            "moves, and remembers."
+        ),
     ] = Model.yolot,
     threshold: Annotated[
         float | None,
@@ -99,12 +106,15 @@ def track(
     from needle_backend.us.sector import sector_of
     from needle_backend.us.stream import parse_address
     from needle_backend.us.tip_sending import tip_server
+    from needle_backend.us.tips import TrackOptions
     from needle_backend.us.track import Tracker
     from needle_backend.us.track_table import write_tips
 
     address = parse_address(input)
     files = [] if address is not None else [Path(input)]
     check_outputs(files, [(output, ".csv"), (overlay, ".mp4"), (activation, ".png")])
+    if activation is not None and model is not Model.yolot:
+        raise InputError("--activation shows where yolot looks; leave --model tipdet out.")
     region = parse_region(crop)
     with ExitStack() as outputs:
         hearers: list[Hearer] = []
@@ -115,7 +125,7 @@ def track(
         else:
             source = outputs.enter_context(stream_until_interrupted(address, seconds))
         sector = sector_of(source, region)
-        detector = make_detector(weights, device, threshold)
+        detector = make_detector(TrackOptions(weights, device, threshold, model.value))
         follows = association and source.count != 1  # one image has none to be seen again in
         tracker = Tracker(source.size) if follows else None
         warn([*_doubts(source, sector, is_live=address is not None), *detector.warnings])
@@ -127,16 +137,18 @@ def track(
             _write_activation(activation, detector, sector, surest)
         write_tips(output, answers)
     _tell(answers, source.name, detector, time.perf_counter() - start)
+    if model is Model.tipdet:
+        _tell_ways(detector.ways)
     for path in (output, overlay, activation):
         if path is not None:
             typer.echo(f"Written: {path}")
 
 
-def make_detector(weights: str | None, device: str, threshold: float | None) -> TipDetector:
+def make_detector(options: TrackOptions) -> TipDetector | VideoTipDetector:
     """Return what finds the tip in a frame; tests put a stand-in here."""
-    from needle_backend.us.detect import TipDetector
+    from needle_backend.us import live
 
-    return TipDetector(weights, device, threshold)
+    return live.make_detector(options)
 
 
 def _doubts(source: FrameSource | ImageStream, sector: Sector, *, is_live: bool) -> list[str]:
@@ -212,3 +224,9 @@ def _tell(
         f"{states['lost']} ({len(answers) / elapsed_s:.0f} frames/s on {detector.device} with "
         f"{detector.weights_name})."
     )
+
+
+def _tell_ways(ways: Mapping[str, int]) -> None:
+    """Print how the frames were answered, since TipDet needs to have seen some first."""
+    counts = ", ".join(f"{count} by {way}" for way, count in ways.items())
+    typer.echo(f"Answered: {counts}.")

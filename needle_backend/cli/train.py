@@ -9,6 +9,7 @@ import typer
 
 from needle_backend.cli.extras import training_packages
 from needle_backend.cli.train_pairs import pairs
+from needle_backend.cli.train_tipdet import tipdet
 from needle_backend.cli.train_tips import tips
 
 app = typer.Typer(no_args_is_help=True)
@@ -24,6 +25,7 @@ def _train() -> None:
 
 
 app.command()(tips)
+app.command()(tipdet)
 app.command()(pairs)
 
 

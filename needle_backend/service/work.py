@@ -140,7 +140,7 @@ class NeedleWork:
 
             self._live = LiveDetector()
         started = time.perf_counter()
-        tip = self._live.detect(frame, options)
+        tip = self._live.detect(frame, time_s, options)
         detector = self._live.load(options)
         return {
             "state": LOST if tip is None else DETECTED,
@@ -148,5 +148,6 @@ class NeedleWork:
             "seconds": round(time.perf_counter() - started, 5),
             "device": detector.device,
             "weights": detector.weights_name,
+            "answered_as": detector.answers_as,
             "warnings": list(self._live.warnings),
         }

@@ -11,16 +11,11 @@ from torchvision.ops import box_convert, nms
 from needle_backend.core.device import choose_device, has_bf16, leave_cores_free
 from needle_backend.core.folding import fold_batch_norms
 from needle_backend.core.weights import DEFAULT_US_WEIGHTS, find_weights
+from needle_backend.us.candidates import CANDIDATE_OVERLAP, MOST_BOXES
 from needle_backend.us.network import Yolot, decode
 from needle_backend.us.preprocess import letterbox, normalised
-from needle_backend.us.tips import Tip
+from needle_backend.us.tips import AS_YOLOT, Tip
 from needle_backend.us.weights import load_detector
-
-MOST_BOXES = 750
-"""So many of the most confident boxes are looked at for candidates (TipDet)."""
-
-CANDIDATE_OVERLAP = 0.75
-"""A box that overlaps a more confident one by more is no candidate of its own (TipDet)."""
 
 BestBoxes = Callable[[np.ndarray], torch.Tensor]
 """From a square uint8 frame to (boxes, 5): centre x, y, width, height, confidence; best first."""
@@ -56,6 +51,8 @@ class TipDetector:
         When weights or device cannot be used.
     """
 
+    answers_as = AS_YOLOT
+
     def __init__(
         self,
         weights: str | None = None,
@@ -90,6 +87,9 @@ class TipDetector:
         if best[0, 4] < self.threshold:
             return None
         return _tips(frame.to_source(best[:, :4]), best[:, 4])[0]
+
+    def reset(self) -> None:
+        """Nothing to forget: every frame is looked at by itself."""
 
     def candidates(self, image: np.ndarray, most: int = 10) -> tuple[Tip, ...]:
         """Return the most confident boxes that are not of the same place, below the threshold too.

@@ -6,8 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from needle_backend.core.errors import InputError
 from needle_backend.us.detect import TipDetector
-from needle_backend.us.tips import Tip, TrackOptions
+from needle_backend.us.tipdet import VideoTipDetector
+from needle_backend.us.tips import TIPDET, YOLOT, Tip, TrackOptions
+
+LONGEST_GAP_S = 1.0
+"""After so long without a frame a stream begins anew."""
 
 
 class LiveDetector:
@@ -22,9 +27,10 @@ class LiveDetector:
     def __init__(self) -> None:
         self.warnings: tuple[str, ...] = ()
         self._options: TrackOptions | None = None
-        self._detector: TipDetector | None = None
+        self._detector: TipDetector | VideoTipDetector | None = None
+        self._time_s = 0.0
 
-    def load(self, options: TrackOptions) -> TipDetector:
+    def load(self, options: TrackOptions) -> TipDetector | VideoTipDetector:
         """Return the detector for some options; it is made anew when they have changed.
 
         Raises
@@ -38,9 +44,10 @@ class LiveDetector:
             self._options = options
         return self._detector
 
-    def detect(self, frame: np.ndarray, options: TrackOptions) -> Tip | None:
-        """Return the tip in a grey uint8 frame, or None.
+    def detect(self, frame: np.ndarray, time_s: float, options: TrackOptions) -> Tip | None:
+        """Return the tip in a stream's next frame, grey uint8, or None.
 
+        A stream begins anew where the time goes back, and after a gap.
         A GPU that fails, or whose memory is full, is given up for the CPU; a warning says why.
 
         Raises
@@ -49,7 +56,11 @@ class LiveDetector:
             When the frame, the weights or the device cannot be used.
         """
         try:
-            return self.load(options).detect(frame)
+            detector = self.load(options)
+            if not self._time_s <= time_s <= self._time_s + LONGEST_GAP_S:
+                detector.reset()
+            self._time_s = time_s
+            return detector.detect(frame)
         except RuntimeError as error:  # as all of torch's and CUDA's errors are
             given_up = None if self._detector is None else self._detector.device
             if given_up in (None, "cpu"):
@@ -60,5 +71,21 @@ class LiveDetector:
             return self._detector.detect(frame)
 
     def _use(self, options: TrackOptions, warnings: tuple[str, ...]) -> None:
-        self._detector = TipDetector(options.weights, options.device, options.threshold)
+        self._detector = make_detector(options)
         self.warnings = (*warnings, *self._detector.warnings)
+
+
+def make_detector(options: TrackOptions) -> TipDetector | VideoTipDetector:
+    """Return the model that is asked for, warm.
+
+    Raises
+    ------
+    InputError
+        When there is no such model, or weights or device cannot be used.
+    """
+    asked = options.weights, options.device, options.threshold
+    if options.model == YOLOT:
+        return TipDetector(*asked)
+    if options.model == TIPDET:
+        return VideoTipDetector(*asked)
+    raise InputError(f"There is no model {options.model!r}; use {YOLOT} or {TIPDET}.")

@@ -79,13 +79,16 @@ class Yolot(Backbone):
 
         The channels: x, y, width, height relative to the cell, objectness, likeness.
         """
-        scales = self.grey_features(grey)
-        return [head(scale) for head, scale in zip(self.heads, scales, strict=True)]
+        return self.answers(self.grey_features(grey))
 
     def grey_features(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return :meth:`features` of grey squares (n, 1, rows, columns)."""
         # A network made for colour sees three equal channels; one made grey sees one.
         return self.features(grey.expand(-1, self.stem.conv.in_channels // 4, -1, -1))
+
+    def answers(self, scales: tuple[torch.Tensor, torch.Tensor]) -> list[torch.Tensor]:
+        """Return the maps of :meth:`forward`, given the features."""
+        return [head(scale) for head, scale in zip(self.heads, scales, strict=True)]
 
     @torch.no_grad()
     def make_grey(self) -> Yolot:

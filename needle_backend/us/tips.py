@@ -6,6 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 DETECTED, PREDICTED, LOST = "detected", "predicted", "lost"
+YOLOT, TIPDET = "yolot", "tipdet"
+"""Models: one looks at each frame by itself, one at how the needle moves, too."""
+
+AS_YOLOT, AS_TWO_STREAMS, AS_TIPDET = "YOLOT", "two streams", "TipDet"
+"""Ways in which a frame may be answered; TipDet needs to have seen some."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,14 @@ class TrackOptions:
         "auto", "cpu", "cuda" or "cuda:N".
     threshold
         Least confidence that counts as a tip.
+    model
+        :data:`YOLOT` or :data:`TIPDET`.
     """
 
     weights: str | None = None
     device: str = "auto"
     threshold: float | None = None
+    model: str = YOLOT
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from needle_backend.core.errors import InputError
 from needle_backend.core.weights import WeightsFile, load_state
 from needle_backend.us.network import STRIDES, Yolot
+from needle_backend.us.tipdet_network import TipDet
 
 SMALLEST_INPUT_PX, LARGEST_INPUT_PX = 64, 2048
 
@@ -74,6 +75,49 @@ def load_detector(weights: WeightsFile, device: str) -> tuple[Yolot, DetectorSet
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{weights.path} and its model card do not describe a YOLOT tip detector."
+        ) from error
+    return network.eval().to(device), settings
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """What a card says about how TipDet's weights are used.
+
+    Attributes
+    ----------
+    input_px
+        Side of the square that the network sees.
+    threshold
+        Least confidence that counts as a tip.
+    yolot_threshold
+        The same for the first frames, which YOLOT answers.
+    """
+
+    input_px: int
+    threshold: float
+    yolot_threshold: float
+
+
+def load_tipdet(weights: WeightsFile, device: str) -> tuple[TipDet, VideoSettings]:
+    """Rebuild the TipDet that a card describes, in evaluation mode on a device.
+
+    Raises
+    ------
+    InputError
+        When the card does not describe a TipDet, or the tensors do not fit it.
+    """
+    network = TipDet()
+    try:
+        settings = VideoSettings(
+            int(weights.card["input"]["size_px"]),
+            float(weights.card["threshold"]),
+            float(weights.card["yolot_threshold"]),
+        )
+        check_input_px(settings.input_px)
+        network.load_state_dict(load_state(weights.path))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{weights.path} and its model card do not describe a TipDet tip detector."
         ) from error
     return network.eval().to(device), settings
 

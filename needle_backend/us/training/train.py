@@ -15,6 +15,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
 from torch.utils.data import DataLoader
 
 from needle_backend.core.averaging import averaged_state, move_average
@@ -38,7 +39,7 @@ from needle_backend.us.training.validate import validate
 from needle_backend.us.weights import check_input_px, start_state
 
 HISTORY = "history.json"
-_RECENT = "recent.ckpt"
+RECENT = "recent.ckpt"
 _STEPS_BETWEEN_CHECKPOINTS = 50
 
 
@@ -144,21 +145,26 @@ class YolotModule(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam with a warm-up and a cosine over the whole run."""
-        schedule = self.settings.schedule
-        optimizer = torch.optim.Adam(
-            self.network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
-        )
         steps = int(self.trainer.estimated_stepping_batches)
-        warm_up = min(steps - 1, round(steps * schedule.warm_up_epochs / schedule.epochs))
-        rates = torch.optim.lr_scheduler
-        parts = [
-            rates.LinearLR(optimizer, 0.01, total_iters=max(1, warm_up)),
-            rates.CosineAnnealingLR(
-                optimizer, steps - warm_up, schedule.learning_rate * schedule.last_rate_share
-            ),
-        ]
-        joined = rates.SequentialLR(optimizer, parts, [max(1, warm_up)])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": joined, "interval": "step"}}
+        return optimizer_plan(self.network, self.settings.schedule, steps)
+
+
+def optimizer_plan(network: nn.Module, schedule: ScheduleSettings, steps: int) -> dict[str, Any]:
+    """Return Adam with a warm-up and a cosine over some steps, for what of a network may learn."""
+    learning = [value for value in network.parameters() if value.requires_grad]
+    optimizer = torch.optim.Adam(
+        learning, schedule.learning_rate, weight_decay=schedule.weight_decay
+    )
+    warm_up = min(steps - 1, round(steps * schedule.warm_up_epochs / schedule.epochs))
+    rates = torch.optim.lr_scheduler
+    parts = [
+        rates.LinearLR(optimizer, 0.01, total_iters=max(1, warm_up)),
+        rates.CosineAnnealingLR(
+            optimizer, steps - warm_up, schedule.learning_rate * schedule.last_rate_share
+        ),
+    ]
+    joined = rates.SequentialLR(optimizer, parts, [max(1, warm_up)])
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": joined, "interval": "step"}}
 
 
 class HistoryFile(L.Callback):
@@ -238,8 +244,8 @@ def train(
         drop_last=True,
     )
     best = ModelCheckpoint(output, "best", monitor="val_ap", mode="max")
-    trainer = _trainer(schedule, output, best, len(loader), max_hours)
-    unfinished = output / _RECENT
+    trainer = make_trainer(schedule, output, best, len(loader), max_hours)
+    unfinished = output / RECENT
     started = time.monotonic()
     trainer.fit(
         module,
@@ -285,7 +291,7 @@ def _parts(
     return fit, held
 
 
-def _trainer(
+def make_trainer(
     schedule: ScheduleSettings,
     output: Path,
     best: ModelCheckpoint,
@@ -294,7 +300,7 @@ def _trainer(
 ) -> L.Trainer:
     """A trainer that checkpoints every few minutes and stops early or after some hours."""
     steps = min(_STEPS_BETWEEN_CHECKPOINTS, steps_an_epoch)
-    recent = ModelCheckpoint(output, Path(_RECENT).stem, every_n_train_steps=steps)
+    recent = ModelCheckpoint(output, Path(RECENT).stem, every_n_train_steps=steps)
     stop = EarlyStopping("val_ap", mode="max", patience=schedule.patience_epochs)
     limit = [Timer({"hours": max_hours}, interval="epoch")] if max_hours else []
     return L.Trainer(
