@@ -18,6 +18,7 @@ from NeedleTipUSLib.logic import NeedleTipUSLogic
 from NeedleTipUSLib.parameters import NeedleTipUSParameters, tracking_settings
 from NeedleTipUSLib.recording_panel import RecordingPanel
 from NeedleTipUSLib.region_panel import RegionPanel
+from NeedleTipUSLib.sample_data import register_sample_data
 from NeedleTipUSLib.self_test import NeedleTipUSTest
 from NeedleTipUSLib.sending import offer_connectors
 from NeedleTipUSLib.sighting import Sighting
@@ -50,6 +51,8 @@ class NeedleTipUS(ScriptedLoadableModule):
             "The network follows Wang et al., 2024 and 2025 (YOLOT); boxes mark the tip's "
             "surroundings, their centre is the tip."
         )
+        # Modules are made one after the other; Sample Data may be made later.
+        slicer.app.connect("startupCompleted()", register_sample_data)
 
 
 class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -70,7 +73,6 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui_widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(ui_widget)
 
-        offer_connectors(self.ui.connectorSelector)
         # The parameter node is the same from scene to scene, so it is connected once.
         self.logic = NeedleTipUSLogic()
         self._parameters = self.logic.getParameterNode()
@@ -79,6 +81,7 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._region = RegionPanel(self.ui, self.logic, self._parameters)
         self._recording = RecordingPanel(self.ui, self.logic, self._panel.show_notice)
         self._weights = WeightsButton(self.ui.weightsButton, self._parameters)
+        offer_connectors(self.ui.connectorSelector, self._on_connector_chosen)
         self.ui.startButton.connect("clicked(bool)", self._on_start_or_stop)
         self._timer = qt.QTimer()
         self._timer.setInterval(FIGURES_INTERVAL_MS)
@@ -108,6 +111,7 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _on_parameters_modified(self, caller: Any = None, event: str = "") -> None:
         parameters, tracking = self._parameters, self.logic.tracking
         self.logic.nodes.shows_trail = parameters.trail_visible
+        self.ui.connectorSelector.setCurrentNode(parameters.connector)
         self._region.show_choices()
         if tracking is None:
             self._panel.show_stopped(can_start=parameters.volume is not None)
@@ -120,6 +124,9 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters.region_visible != self.logic.nodes.shows_region:
             self.logic.nodes.shows_region = parameters.region_visible
             self.logic.nodes.draw_region(tracking.node)
+
+    def _on_connector_chosen(self, connector: Any) -> None:
+        self._parameters.connector = connector
 
     def _on_scene_start_close(self, caller: Any, event: str) -> None:
         self._recording.forget()

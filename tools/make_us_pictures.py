@@ -1,7 +1,8 @@
 """Make the pictures of the ultrasound tutorial: ``make pictures``, or this file.
 
 The stream is two simulated punctures, one after the other; the tips are those that the shipped
-weights find. Panel and view are drawn as ``make_pictures`` does it.
+weights find. Panel and view are drawn as ``make_pictures`` does it. The contact sheet shows the
+sample recording as ``needles track --overlay`` draws it.
 """
 
 from __future__ import annotations
@@ -20,16 +21,25 @@ from make_pictures import (
     beside,
     save,
     slicer,
+    stacked,
     wait_until,
     with_bar,
 )
 
+import cv2  # isort: skip
 import numpy as np  # isort: skip
 import qt  # isort: skip
 
 from slicer_harness.modules import LoadedModule, load_module  # isort: skip
 from slicer_harness.slice_view import SliceView  # isort: skip
 
+SAMPLE = ROOT / "Resources" / "Sample" / "sample_us.seq.nrrd"
+THUMBNAIL = ROOT / "NeedleTipUS" / "Resources" / "Icons" / "NeedleTipUSSample.png"
+THUMBNAIL_PX = 260
+SHOWN_PX = 380
+CLIP = (0, 6, 8, 14, 20, 28, 36, 44)
+"""Images of the sample recording."""
+CLIP_WIDTH_PX = 1400
 SEEDS = (20, 27)
 FRAMES = 75
 """Of each puncture."""
@@ -51,6 +61,7 @@ def main() -> None:
     )
     stage.play()
     stage.close()
+    draw_sample(arguments.weights or None)
 
 
 def simulated_puncture(seed: int) -> np.ndarray:
@@ -61,6 +72,42 @@ def simulated_puncture(seed: int) -> np.ndarray:
     settings = SimulationSettings()
     sequence = replace(settings.sequence, frames=FRAMES, needle_free_share=0.0)
     return simulate_sequence(replace(settings, sequence=sequence), seed).frames
+
+
+def draw_sample(weights: str | None) -> None:
+    """Draw some images of the sample recording, and one of them as the sample's own picture."""
+    from needle_backend.us.detect import TipDetector
+    from needle_backend.us.frames import open_frames
+    from needle_backend.us.overlay import draw_answer
+    from needle_backend.us.recording import find_tips
+    from needle_backend.us.sector import sector_of
+    from needle_backend.us.track import Tracker
+
+    source = open_frames(SAMPLE)
+    found = list(find_tips(source, sector_of(source), TipDetector(weights), Tracker(source.size)))
+    drawn = []
+    for number in CLIP:
+        frame, answer = found[number]
+        # Twice as large, for the writing; the middle of a pixel is then that of four.
+        larger = cv2.resize(frame.image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        if answer.tip is not None:
+            x, y = 2 * answer.tip.x + 0.5, 2 * answer.tip.y + 0.5
+            size = {"width": 2 * answer.tip.width, "height": 2 * answer.tip.height}
+            answer = replace(answer, tip=replace(answer.tip, x=x, y=y, **size))
+        drawn.append(as_image(draw_answer(larger, answer)))
+    half = len(drawn) // 2
+    sheet = stacked(beside(*drawn[:half]), beside(*drawn[half:]))
+    save(sheet.scaledToWidth(CLIP_WIDTH_PX, qt.Qt.SmoothTransformation), TUTORIAL / "us_clip.jpg")
+    tip = found[CLIP[-1]][1].tip
+    left, top = round(2 * tip.x) - SHOWN_PX // 4, round(2 * tip.y) - SHOWN_PX * 3 // 4
+    cut = drawn[-1].copy(left, top, SHOWN_PX, SHOWN_PX)
+    save(cut.scaledToWidth(THUMBNAIL_PX, qt.Qt.SmoothTransformation), THUMBNAIL)
+
+
+def as_image(pixels: np.ndarray) -> Any:
+    """Return blue, green and red pixels [row, column, channel] as Qt holds them."""
+    rows, columns = pixels.shape[:2]
+    return qt.QImage(pixels.tobytes(), columns, rows, 3 * columns, qt.QImage.Format_BGR888).copy()
 
 
 class Stage:

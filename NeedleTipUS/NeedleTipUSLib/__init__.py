@@ -13,6 +13,7 @@
 - ``logic``: all of it without the panel
 - ``live_panel``, ``region_panel``, ``recording_panel``, ``weights_button``: what the panel shows
   and asks
+- ``sample_data``: a simulated puncture to try it with
 - ``self_test``, ``example_stream``: the module's own test
 
 Packages, the session's backend process and its end are those of NeedleLocalization.

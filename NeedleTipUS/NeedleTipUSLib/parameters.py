@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLVolumeNode
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
 from needle_backend.us.tips import TrackOptions
@@ -21,9 +21,11 @@ class NeedleTipUSParameters:
     """The module's parameters.
 
     The region counts where it is not found automatically; empty weights mean the shipped ones.
+    Colour and streamed images are scalar volumes too. The connector has no widget of its own name:
+    Slicer connects selectors only to classes it can make a node of.
     """
 
-    volume: vtkMRMLVolumeNode
+    volume: vtkMRMLScalarVolumeNode
     target: vtkMRMLMarkupsFiducialNode
     orientation: Annotated[str, Choice(list(ORIENTATIONS))] = next(iter(ORIENTATIONS))
     automatic_region: bool = True

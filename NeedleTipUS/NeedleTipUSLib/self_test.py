@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import slicer
@@ -14,12 +16,13 @@ from needle_backend.us.tips import DETECTED, LOST
 from NeedleLocalizationLib.installation import missing_packages
 from NeedleTipUSLib.example_stream import BrightestPixel, add_example_stream, example_frame, send
 from NeedleTipUSLib.logic import NeedleTipUSLogic
+from NeedleTipUSLib.sample_data import TRUTH, load_sample_recording
 from NeedleTipUSLib.sighting import Sighting
 from NeedleTipUSLib.tip_nodes import find_tip_node
 from NeedleTipUSLib.tracking import TrackingSettings
 
 DEADLINE_S = 60.0
-SIMULATED_FRAMES = 20
+NEAR_PX, FOUND_SHARE = 10.0, 0.5
 
 
 class NeedleTipUSTest(ScriptedLoadableModuleTest):
@@ -47,24 +50,26 @@ class NeedleTipUSTest(ScriptedLoadableModuleTest):
         self.assertEqual(self.sightings[-1].answer.state, LOST)
         logic.stop()
 
-    def test_a_simulated_puncture_is_looked_at_by_the_backend_process(self) -> None:
+    def test_the_tip_of_the_sample_recording_is_found_by_the_backend_process(self) -> None:
         if missing_packages() or DEFAULT_US_WEIGHTS not in [each.name for each in list_weights()]:
             self.delayDisplay("Left out: packages or weights that find tips are not installed")
             return
-        from dataclasses import replace
-
-        from needle_backend.us.training.settings import SimulationSettings
-        from needle_backend.us.training.simulate import simulate_sequence
-
-        settings = SimulationSettings()
-        sequence = replace(settings.sequence, frames=SIMULATED_FRAMES, needle_free_share=0.0)
-        simulated = simulate_sequence(replace(settings, sequence=sequence), seed=3)
-        volume_node = slicer.util.addVolumeFromArray(simulated.frames[:1], name="simulated")
+        browser = load_sample_recording()
+        volume_node = browser.GetProxyNode(browser.GetMasterSequenceNode())
+        browser.SetSelectedItemNumber(0)
         logic = self._tracking(volume_node, NeedleTipUSLogic())
-        for frame in simulated.frames[1:]:
-            self._show(volume_node, frame)
-        self.assertEqual(len(self.sightings), SIMULATED_FRAMES)
+        for number in range(1, browser.GetNumberOfItems()):
+            self._wait_for_next(partial(browser.SetSelectedItemNumber, number))
         logic.stop()
+        frames = json.loads(TRUTH.read_text(encoding="utf-8"))["frames"]
+        self.assertEqual(len(self.sightings), len(frames))
+        apart_px = [
+            np.hypot(seen.answer.tip.x - frame["tip"][0], seen.answer.tip.y - frame["tip"][1])
+            for seen, frame in zip(self.sightings, frames, strict=True)
+            if frame["visible"] and seen.answer.tip is not None
+        ]
+        visible = sum(frame["visible"] for frame in frames)
+        self.assertGreater(np.sum(np.array(apart_px) < NEAR_PX), FOUND_SHARE * visible)
 
     def _tracking(
         self, volume_node: slicer.vtkMRMLVolumeNode, logic: NeedleTipUSLogic
@@ -76,8 +81,12 @@ class NeedleTipUSTest(ScriptedLoadableModuleTest):
 
     def _show(self, volume_node: slicer.vtkMRMLVolumeNode, frame: np.ndarray) -> None:
         """Show an image and wait until it was looked at."""
+        self._wait_for_next(partial(send, volume_node, frame))
+
+    def _wait_for_next(self, show: Callable[[], None]) -> None:
+        """Show an image, however, and wait until it was looked at."""
         count = len(self.sightings)
-        send(volume_node, frame)
+        show()
         self._wait(lambda: len(self.sightings) > count)
 
     def _wait(self, condition: Callable[[], bool]) -> None:

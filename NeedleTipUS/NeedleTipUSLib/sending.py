@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -43,10 +44,11 @@ class TipSending:
         self._connector = self._node = None
 
 
-def offer_connectors(selector: Any) -> None:
+def offer_connectors(selector: Any, choose: Callable[[Any], None]) -> None:
     """Let the user choose a connector, or say why there is none to choose."""
     if hasattr(slicer, CONNECTOR):
         selector.nodeTypes = [CONNECTOR]
+        selector.connect("currentNodeChanged(vtkMRMLNode*)", choose)
         return
     selector.enabled = False
     selector.noneDisplay = _("needs the extension SlicerOpenIGTLink")

@@ -1,4 +1,4 @@
-"""The sample CT is offered where Slicer offers samples, and needs no network."""
+"""Samples are offered where Slicer offers them, and need no network."""
 
 from __future__ import annotations
 
@@ -13,31 +13,28 @@ from needle_backend.core.volume_io import read_volume
 
 
 @pytest.fixture
-def offered(needle_localization, monkeypatch):
-    """What modules offer once Slicer has started."""
+def offered(needle_localization, needle_tip_us, monkeypatch):
+    """What modules offer once Slicer has started, by name."""
     monkeypatch.setattr(slicer.modules, "sampleDataSources", {}, raising=False)
     slicer.app.startupCompleted.emit()
-    return slicer.modules.sampleDataSources
-
-
-def test_slicer_offers_the_sample_once_it_has_started(offered):
-    (sample,) = offered["NeedleGuide"]
-    assert sample["sampleName"] == "SimulatedNeedlesCT"
-    assert sample["uris"].startswith("file:///")
     slicer.app.startupCompleted.emit()
-    assert len(offered["NeedleGuide"]) == 1
+    samples = slicer.modules.sampleDataSources["NeedleGuide"]
+    assert len(samples) == 2
+    return {sample["sampleName"]: sample for sample in samples}
 
 
-def test_it_has_a_picture(offered):
+@pytest.mark.parametrize("name", ["SimulatedNeedlesCT", "SimulatedPuncture"])
+def test_slicer_offers_samples_with_a_picture_once_it_has_started(offered, name):
     import qt
 
-    (sample,) = offered["NeedleGuide"]
+    sample = offered[name]
+    assert sample["uris"].startswith("file:///")
     picture = qt.QImage(sample["thumbnailFileName"])
     assert 100 <= picture.width() <= 400
     assert Path(sample["thumbnailFileName"]).stat().st_size < 100_000
 
 
-def test_it_is_loaded_where_the_backend_sees_it(offered, scene):
+def test_the_sample_ct_is_loaded_where_the_backend_sees_it(offered, scene):
     from NeedleLocalizationLib.sample_data import CT, NAME, TRUTH, load_sample_ct
     from NeedleLocalizationLib.volume_input import VolumeInput
 
@@ -51,3 +48,15 @@ def test_it_is_loaded_where_the_backend_sees_it(offered, scene):
     for needle in read_truth(TRUTH):
         assert np.all(np.array(needle.tip_lps) > loaded.origin_lps)
         assert np.all(np.array(needle.handle_lps) < last + loaded.spacing_mm)
+
+
+def test_the_sample_recording_is_loaded_so_that_it_can_be_replayed(offered, scene):
+    from NeedleTipUSLib.sample_data import load_sample_recording
+
+    browser = load_sample_recording()
+    images = browser.GetProxyNode(browser.GetMasterSequenceNode())
+    first = slicer.util.arrayFromVolume(images).copy()
+    browser.SetSelectedItemNumber(browser.GetNumberOfItems() - 1)
+    assert first.shape == (1, 240, 320)
+    assert (slicer.util.arrayFromVolume(images) != first).mean() > 0.2
+    assert 0.1 < images.GetSpacing()[0] == images.GetSpacing()[1] < 0.3

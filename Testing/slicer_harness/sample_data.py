@@ -29,7 +29,22 @@ def downloadSample(sampleName: str) -> Any:
     algorithm, digest = source["checksums"].split(":")
     if hashlib.new(algorithm, path.read_bytes()).hexdigest() != digest:
         raise ValueError(f"{path} is not what was registered")
+    if source.get("loadFileTypes") == "SequenceFile":
+        return _load_sequence(path, source["nodeNames"])
     return slicer.modules.volumes.logic().AddArchetypeVolume(str(path), source["nodeNames"])
+
+
+def _load_sequence(path: Path, name: str) -> Any:
+    """Load as Slicer's reader of sequences does: with a browser whose proxy shows the images."""
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
+    storage = slicer.vtkMRMLVolumeSequenceStorageNode()
+    slicer.mrmlScene.AddNode(storage)
+    storage.SetFileName(str(path))
+    storage.ReadData(sequence)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return sequence
 
 
 def _sources() -> dict[str, list[dict[str, Any]]]:

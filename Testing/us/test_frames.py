@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ from us.recordings import (
 
 from needle_backend.core.errors import InputError
 from needle_backend.us.frames import ASSUMED_FPS, open_frames
+
+SAMPLE = Path(__file__).parents[2] / "Resources" / "Sample" / "sample_us.seq.nrrd"
 
 
 def images_of(path, fps=None):
@@ -60,6 +63,11 @@ def test_what_lies_beside_the_images_is_passed_over(tmp_path):
     (folder / ".hidden.png").write_bytes(b"")
     (folder / "deeper.png").mkdir()
     assert len(images_of(folder)) == 2
+
+
+def test_the_shipped_recording_which_slicers_library_wrote_tells_its_rate():
+    source = open_frames(SAMPLE)
+    assert (source.fps, source.count, source.size) == (pytest.approx(12, rel=1e-3), 48, (320, 240))
 
 
 @pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.seq.nrrd"])

@@ -87,8 +87,10 @@ def rate_of(tags: Mapping[str, str], count: int) -> float | None:
     if rate := _number(tags.get("0018|0040")):
         return _usable(rate)
     stamps = [_number(tags.get(f"Seq_Frame{number:04d}_Timestamp")) for number in range(count)]
-    if tags.get("axis 0 index unit") == "s":
-        stamps = [_number(value) for value in tags.get("axis 0 index values", "").split()]
+    # Slicer's older and its newer form.
+    for axis, unit in ((0, "axis 0 index unit"), (3, "NRRD_units[pixel]")):
+        if tags.get(unit) == "s":
+            stamps = [_number(value) for value in tags.get(f"axis {axis} index values", "").split()]
     if len(stamps) < 2 or None in stamps:
         return None
     step_s = float(np.median([after - before for before, after in itertools.pairwise(stamps)]))
