@@ -119,8 +119,10 @@ def train_tipdet(
         output / "two_stream",
         max_hours,
     )
+    # An attention that was begun on other streams is not gone on with.
+    rescoring = output / f"rescoring_after_{of_streams['steps']}_steps"
     attention, seen, of_attention = train_rescoring(
-        settings.rescoring, streams, late, held, output / "rescoring"
+        settings.rescoring, streams, late, held, rescoring
     )
     network = TipDet().eval()
     network.streams.load_state_dict(streams.state_dict())
@@ -134,7 +136,10 @@ def train_tipdet(
         "hours_this_run": round((time.monotonic() - started) / 3600, 2),
         **asdict(settings),
     }
-    return _export(network, detector, seen, facts, output)
+    weights = _export(network, detector, seen, facts, output)
+    for views in rescoring.glob("*.npy"):
+        views.unlink()
+    return weights
 
 
 def _halves(
