@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +57,20 @@ def _converted(default: Any, value: Any, name: str, path: Path) -> Any:
     if type(default) is not type(value):
         raise InputError(f"{path}: {name} must look like {default!r}, not {value!r}.")
     return value
+
+
+def check_names(setting: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Check a setting that lists names.
+
+    Raises
+    ------
+    InputError
+        When it lists nothing, or a name that is not known.
+    """
+    strange = sorted(set(names) - set(known))
+    if strange or not names:
+        has = f"has {', '.join(strange)}" if strange else "is empty"
+        raise InputError(f"{setting} {has}; choose from {', '.join(known)}.")
 
 
 def draw(rng: np.random.Generator, bounds: Range) -> float:

@@ -6,18 +6,24 @@ joints; x points to the patient's left, y to the back, z to the head (LPS).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from needle_backend.core.settings import draw
+from needle_backend.ct.training.couches import add_couch
 from needle_backend.ct.training.settings import PatientSettings
 from needle_backend.ct.training.splat import Grid
 
 AIR_HU, FAT_HU, MUSCLE_HU = -1000.0, -95.0, 52.0
+BONE_HU = 250.0
+"""Brighter than this is bone, where there is no metal."""
 PROCEDURAL = "procedural pelvis"
 """Name of a background that is no real CT."""
+
+_STREAM = 4
+"""What was added to patients later is drawn apart, so that older settings make the same cases."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,23 @@ class Background:
     name: str
 
 
+def body_spot(background: Background, grid: Grid, rng: np.random.Generator) -> np.ndarray:
+    """Draw a point in the body, LPS mm."""
+    k = int(rng.integers(grid.shape[0]))
+    rows, columns = np.nonzero(background.body[k])
+    if len(rows) == 0:
+        return np.asarray(grid.origin_lps, float)
+    pick = int(rng.integers(len(rows)))
+    return np.array([columns[pick], rows[pick], k]) * grid.spacing_mm + grid.origin_lps
+
+
 @dataclass(frozen=True)
 class Patient:
-    """One patient's sizes, drawn from the settings."""
+    """One patient's sizes and what lies in and under it, drawn from the settings.
+
+    ``bladder_layer_mm`` is how far below the bladder's middle heavier contrast begins that has sunk
+    towards the couch; ``bladder_layer_hu`` is what it reads.
+    """
 
     half_width_mm: float
     half_depth_mm: float
@@ -61,12 +81,16 @@ class Patient:
     bladder_hu: float
     rectum_gas: float
     bone_hu: float
+    rectum_hu: float = 15.0
+    bladder_layer_mm: float = np.inf
+    bladder_layer_hu: float = 0.0
+    couch: str = "curved"
 
     @classmethod
-    def drawn(cls, settings: PatientSettings, rng: np.random.Generator) -> Patient:
+    def drawn(cls, settings: PatientSettings, rng: np.random.Generator, seed: int) -> Patient:
         """Draw a patient; ``couch_side`` is +1 supine (couch at the back), -1 prone."""
         contrast = bool(rng.random() < settings.contrast_share)
-        return cls(
+        patient = cls(
             half_width_mm=draw(rng, settings.half_width_mm),
             half_depth_mm=draw(rng, settings.half_depth_mm),
             fat_mm=draw(rng, settings.fat_mm),
@@ -79,6 +103,21 @@ class Patient:
             bladder_hu=draw(rng, (150, 500)) if contrast and rng.random() < 0.4 else 8.0,
             rectum_gas=draw(rng, (0, 1)),
             bone_hu=draw(rng, (500, 950)),
+        )
+        return patient._varied(settings, np.random.default_rng([seed, _STREAM]))
+
+    def _varied(self, settings: PatientSettings, rng: np.random.Generator) -> Patient:
+        """Draw the couch, and contrast in the rectum and at the bladder's floor."""
+        couch = str(rng.choice(settings.couches))
+        rectum_hu, layer_hu = draw(rng, (150, 900)), draw(rng, (200, 1200))
+        layer_mm = draw(rng, (-0.3, 0.7)) * self.bladder[1]
+        layered = rng.random() < settings.layered_bladder_share
+        return replace(
+            self,
+            couch=couch,
+            rectum_hu=rectum_hu if rng.random() < settings.rectal_contrast_share else 15.0,
+            bladder_layer_mm=layer_mm if layered else np.inf,
+            bladder_layer_hu=layer_hu,
         )
 
 
@@ -94,7 +133,8 @@ def pelvis(patient: Patient, grid: Grid, rng: np.random.Generator) -> Background
         skin = _skin(patient, xx, yy, z_mm) + 6 * noise.at(0, k)
         body[k] = skin < 0
         hu[k] = _tissues(patient, skin, xx, yy, z_mm, noise, k, loops)
-        _add_couch(hu[k], body[k], patient, xx, yy)
+        below = patient.couch_side * yy - 0.86 * patient.half_depth_mm - 9
+        add_couch(hu[k], body[k], patient.couch, xx, below)
     side = np.array([0.0, -float(patient.couch_side), 0.0])
     return Background(hu, body, side, 1.0, PROCEDURAL)
 
@@ -293,21 +333,10 @@ def _paint_organs(
     bladder = _ellipsoid(x, y, z, (0, -26, 26), patient.bladder) + 1.5 * fine
     paint(bladder - 3, 40, 4)
     paint(bladder, patient.bladder_hu, 2)
+    sunk = patient.couch_side * (y + 26) - patient.bladder_layer_mm
+    paint(np.maximum(bladder, -sunk), patient.bladder_layer_hu, 2)
     rectum = _ellipsoid(x, y, 0.0, (0, 36 + 0.05 * z, 0), (17, 15, 40)) + 2 * fine
     if -60 < z < 90:
         paint(rectum, 42, 6)
-        paint(rectum + 4, 15, 60)
+        paint(rectum + 4, patient.rectum_hu, 60)
         paint(rectum + 4 + 12 * (1 - patient.rectum_gas), -900, 5)
-
-
-def _add_couch(
-    hu: np.ndarray, body: np.ndarray, patient: Patient, x: np.ndarray, y: np.ndarray
-) -> None:
-    """Lay a curved couch below the patient: a thin dense shell, light foam inside, a pad on top."""
-    top = 0.86 * patient.half_depth_mm + 9
-    depth = patient.couch_side * y - top + 0.0009 * x**2
-    air = ~body & (np.abs(x) < 255)
-    hu[air & (depth > -9) & (depth < -1)] = -930
-    hu[air & (depth >= -1) & (depth < 28)] = -880
-    shell = (np.abs(depth) < 1.2) | (np.abs(depth - 28) < 1.2)
-    hu[air & shell] = -120

@@ -96,7 +96,9 @@ def _sheet_row(name: str, volume: Volume, needles: tuple[Needle, ...]) -> np.nda
     axial, truth = _grey(hu.max(0)), _grey(hu.max(0))
     for needle in needles:
         tip, handle = (
-            tuple(int(v) for v in volume.lps_to_ijk(np.array(end))[:2] * _TILE_PX / hu.shape[2])
+            tuple(
+                int(v) for v in volume.lps_to_ijk(np.array(end))[:2] * _TILE_PX / max(hu.shape[1:])
+            )
             for end in (needle.tip_lps, needle.handle_lps)
         )
         cv2.line(truth, tip, handle, (0, 220, 255), 1, cv2.LINE_AA)
@@ -110,5 +112,8 @@ def _sheet_row(name: str, volume: Volume, needles: tuple[Needle, ...]) -> np.nda
 def _grey(plane: np.ndarray) -> np.ndarray:
     low, high = _WINDOW_HU
     grey = np.clip((plane.astype(np.float32) - low) / (high - low), 0, 1) * 255
-    small = cv2.resize(grey, (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_AREA)
+    rows, columns = grey.shape
+    size = max(rows, columns)
+    square = np.pad(grey, ((0, size - rows), (0, size - columns)))
+    small = cv2.resize(square, (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small.astype(np.uint8), cv2.COLOR_GRAY2BGR)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from needle_backend.ct.training.hubs import hub_points
 from needle_backend.ct.training.implants import ImplantNeedle
-from needle_backend.ct.training.metal import hub_points, shaft_points
+from needle_backend.ct.training.metal import shaft_points
 from needle_backend.ct.training.splat import Grid, Points
 
 VISIBLE_HU = 50.0
@@ -46,7 +47,8 @@ def label_needle(
     for k in _visible_hubs(needle, grid):
         i, j, _ = grid.to_ijk(needle.handle)
         labels.append(SliceEnd("handle", index, k, float(i), float(j), handle_angle))
-    return labels
+    _, rows, columns = grid.shape
+    return [label for label in labels if 0 <= label.column < columns and 0 <= label.row < rows]
 
 
 def _visible_tips(

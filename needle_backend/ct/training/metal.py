@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from needle_backend.core.settings import draw
-from needle_backend.ct.training.anatomy import AIR_HU, Background
+from needle_backend.ct.training.anatomy import AIR_HU, Background, body_spot
+from needle_backend.ct.training.hubs import hub_points
 from needle_backend.ct.training.implants import Implant, ImplantNeedle, Template
 from needle_backend.ct.training.settings import PatientSettings
 from needle_backend.ct.training.splat import Grid, Points, splat, tube
@@ -27,25 +28,6 @@ def shaft_points(needle: ImplantNeedle) -> Points:
     places = np.linspace(0, 1, len(needle.strength))
     strength = np.interp(np.linspace(0, 1, len(axis)), places, needle.strength)
     return tube(axis, needle.radius_mm, needle.metal_hu * strength)
-
-
-def hub_points(needle: ImplantNeedle) -> Points:
-    """The hub around the handle: a barrel with a wider flange at its far end, HU above air."""
-    half = 0.5 * needle.hub_length_mm
-    ends = needle.handle + np.outer([-half, half], needle.direction)
-    axis = np.linspace(*ends, max(2, round(needle.hub_length_mm / 0.6)))
-    barrel = tube(axis, needle.hub_radius_mm, needle.hub_hu - AIR_HU, rings=4)
-    flange_axis = axis[-5:]
-    flange = tube(
-        flange_axis,
-        needle.hub_flange * needle.hub_radius_mm,
-        needle.hub_hu - AIR_HU,
-        rings=1,
-        inner_mm=needle.hub_radius_mm,
-    )
-    return Points(
-        np.concatenate([barrel.xyz, flange.xyz]), np.concatenate([barrel.mass, flange.mass])
-    )
 
 
 def render_implant(implant: Implant, grid: Grid) -> np.ndarray:
@@ -91,18 +73,9 @@ def other_metal(
     return out
 
 
-def _body_spot(background: Background, grid: Grid, rng: np.random.Generator) -> np.ndarray:
-    k = int(rng.integers(grid.shape[0]))
-    rows, columns = np.nonzero(background.body[k])
-    if len(rows) == 0:
-        return np.asarray(grid.origin_lps, float)
-    pick = int(rng.integers(len(rows)))
-    return np.array([columns[pick], rows[pick], k]) * grid.spacing_mm + grid.origin_lps
-
-
 def _nail(background: Background, grid: Grid, rng: np.random.Generator) -> list[Points]:
     """A thick rod, mostly along the body: a femoral nail or the stem of a prosthesis."""
-    centre = _body_spot(background, grid, rng)
+    centre = body_spot(background, grid, rng)
     direction = np.array([rng.normal(0, 0.2), rng.normal(0, 0.2), 1.0])
     ends = centre + np.outer([-1, 1], direction) * draw(rng, (25, 120))
     rod = tube(np.linspace(*ends, 260), draw(rng, (3, 6.5)), draw(rng, (2500, 7000)), rings=5)
@@ -111,7 +84,7 @@ def _nail(background: Background, grid: Grid, rng: np.random.Generator) -> list[
 
 def _screw(background: Background, grid: Grid, rng: np.random.Generator) -> list[Points]:
     """A bone screw or pin, 30-110 mm long, any direction, wholly in the body."""
-    centre = _body_spot(background, grid, rng)
+    centre = body_spot(background, grid, rng)
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
     ends = centre + np.outer([-0.5, 0.5], direction) * draw(rng, (30, 110))
@@ -120,7 +93,7 @@ def _screw(background: Background, grid: Grid, rng: np.random.Generator) -> list
 
 def _clips(background: Background, grid: Grid, rng: np.random.Generator) -> list[Points]:
     """Surgical clips: short bright bits, scattered."""
-    centre = _body_spot(background, grid, rng)
+    centre = body_spot(background, grid, rng)
     clips = []
     for _ in range(int(rng.integers(2, 12))):
         direction = rng.standard_normal(3)
@@ -134,7 +107,7 @@ def _wire(background: Background, grid: Grid, rng: np.random.Generator) -> list[
     """A curved wire or catheter, in the body or over it."""
     wires = []
     for _ in range(int(rng.integers(1, 4))):
-        start = _body_spot(background, grid, rng)
+        start = body_spot(background, grid, rng)
         if rng.random() < 0.5:
             start = start + draw(rng, (20, 120)) * background.open_side
         heading = rng.standard_normal(3) * (1, 1, 0.4)

@@ -5,17 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from needle_backend.core.settings import Range, read_toml
+from needle_backend.core.settings import Range, check_names, read_toml
+
+COUCHES = ("curved", "cradle", "flat", "mattress", "none")
+HUB_SHAPES = ("barrel", "hollow", "cone", "ribbed", "winged", "cored")
 
 
 @dataclass(frozen=True)
 class GridSettings:
-    """The scanned grid."""
+    """The scanned grid.
+
+    ``cut_share`` of the cases end too early: some needles leave the picture with one end.
+    """
 
     slices: Range = (9, 26)
     slice_mm: tuple[float, ...] = (3.0, 5.0, 5.0, 5.0)
     pixel_mm: Range = (0.70, 0.98)
     matrix: int = 512
+    cut_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,10 @@ class PatientSettings:
     """The procedural patient and what else lies in the picture.
 
     ``guide_tube_share`` of the cases have plastic tubes around the needles outside the skin;
-    ``bare_share`` hold seeds, template and tubes, but no needle.
+    ``bare_share`` hold seeds, template and tubes, but no needle. ``couches`` are some
+    of :data:`COUCHES`. ``gas_share`` have bubbles beside needles and loose in the tissue,
+    ``rectal_contrast_share`` contrast in the rectum, and ``layered_bladder_share`` contrast that
+    has sunk to the bladder's floor.
     """
 
     prone_share: float = 0.5
@@ -37,6 +47,13 @@ class PatientSettings:
     template_share: float = 0.5
     guide_tube_share: float = 0.0
     bare_share: float = 0.0
+    couches: tuple[str, ...] = ("curved",)
+    gas_share: float = 0.0
+    rectal_contrast_share: float = 0.0
+    layered_bladder_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_names("couches", self.couches, COUCHES)
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,9 @@ class NeedleSettings:
 
     ``close_share`` of the needles get another axis nearer than 3 mm (but not touching within it);
     ``faint_share`` of the shafts fade to ``faint_level`` of their strength somewhere on their way.
+    ``beside_bone_share`` of the tips are moved beside bone, where there is any in reach.
+    ``hub_shapes`` are some of :data:`HUB_SHAPES`; ``hub_material_share`` of the cases have hubs of
+    one of :data:`needle_backend.ct.training.hubs.MATERIALS_HU`.
     """
 
     count: Range = (2, 36)
@@ -65,6 +85,12 @@ class NeedleSettings:
     hub_hu: Range = (60, 600)
     hub_flange: Range = (1.0, 1.45)
     metal_hub_share: float = 0.15
+    beside_bone_share: float = 0.0
+    hub_shapes: tuple[str, ...] = ("barrel",)
+    hub_material_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_names("hub_shapes", self.hub_shapes, HUB_SHAPES)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ volume, so partial volume along all three axes comes out exactly, whatever the o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,14 @@ class Points:
 
     xyz: np.ndarray
     mass: np.ndarray
+
+
+def joined(points: Sequence[Points]) -> Points:
+    """Put several sets of points into one."""
+    return Points(
+        np.concatenate([some.xyz for some in points]),
+        np.concatenate([some.mass for some in points]),
+    )
 
 
 def splat(points: Points, grid: Grid, out: np.ndarray) -> None:
