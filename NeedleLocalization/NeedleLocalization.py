@@ -20,6 +20,7 @@ from NeedleLocalizationLib.following import Following
 from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
 from NeedleLocalizationLib.needle_nodes import needle_nodes_of
+from NeedleLocalizationLib.parameter_widgets import connect_widgets
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, locate_options
 from NeedleLocalizationLib.review_panel import ReviewPanel
 from NeedleLocalizationLib.run_panel import RunPanel, result_text
@@ -86,7 +87,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         # The parameter node is the same from scene to scene, so it is connected once.
         self.logic = NeedleLocalizationLogic()
         self._parameters = self.logic.getParameterNode()
-        self._gui_tag = self._parameters.connectGui(self.ui)
+        self._gui_tag = connect_widgets(self._parameters, self.ui)
         self._advanced = AdvancedPanel(self.ui, self._parameters)
         self._review = ReviewPanel(self.ui, self.logic, self._parameters, self._panel.show_message)
         self._following = Following(self._review.read_again)

@@ -13,6 +13,7 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from NeedleLocalizationLib.parameter_widgets import connect_widgets
 from NeedleTipUSLib.live_panel import LivePanel
 from NeedleTipUSLib.logic import NeedleTipUSLogic
 from NeedleTipUSLib.parameters import NeedleTipUSParameters, tracking_settings
@@ -76,7 +77,7 @@ class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # The parameter node is the same from scene to scene, so it is connected once.
         self.logic = NeedleTipUSLogic()
         self._parameters = self.logic.getParameterNode()
-        self._gui_tag = self._parameters.connectGui(self.ui)
+        self._gui_tag = connect_widgets(self._parameters, self.ui)
         self._panel = LivePanel(self.ui)
         self._region = RegionPanel(self.ui, self.logic, self._parameters)
         self._recording = RecordingPanel(self.ui, self.logic, self._panel.show_notice)

@@ -1,6 +1,6 @@
 """The parts of the NeedleLocalization module.
 
-- ``parameters``: what the user chooses, kept in the scene
+- ``parameters``: what the user chooses, kept in the scene; ``parameter_widgets``: its widgets
 - ``volume_input``: a volume node as the backend reads it
 - ``session_process``: the session's backend process, and its end
 - ``in_process_backend``: the same without a process, for stand-ins

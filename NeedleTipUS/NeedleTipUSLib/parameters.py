@@ -7,7 +7,7 @@ from typing import Annotated
 from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
-from needle_backend.us.tips import TrackOptions
+from needle_backend.us.tips import TIPDET, YOLOT, TrackOptions
 from NeedleTipUSLib.stream_image import ORIENTATIONS
 from NeedleTipUSLib.tracking import TrackingSettings
 
@@ -33,7 +33,7 @@ class NeedleTipUSParameters:
     top_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
     right_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
     bottom_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
-    model: Annotated[str, Choice(["yolot"])] = "yolot"
+    model: Annotated[str, Choice([YOLOT, TIPDET])] = TrackOptions.model
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = TrackOptions.device
     threshold: Annotated[float, WithinRange(AS_TRAINED, 1.0)] = AS_TRAINED
     weights: str = ""
@@ -53,6 +53,7 @@ def tracking_settings(parameters: NeedleTipUSParameters) -> TrackingSettings:
             weights=parameters.weights.strip() or None,
             device=parameters.device,
             threshold=None if threshold == AS_TRAINED else threshold,
+            model=parameters.model,
         ),
         association=parameters.association,
         orientation=parameters.orientation,

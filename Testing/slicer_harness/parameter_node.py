@@ -142,13 +142,6 @@ class _Wrapper:
         with slicer.util.NodeModify(self.parameterNode):
             self._parameter(name).write(self.parameterNode, value)
 
-    def connectGui(self, gui: Any) -> int:
-        widgets = (
-            gui.findChildren(qt.QWidget) if hasattr(gui, "findChildren") else vars(gui).values()
-        )
-        names = {widget.property("SlicerParameterName"): widget for widget in widgets}
-        return self.connectParametersToGui({name: widget for name, widget in names.items() if name})
-
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         connectors = [_connector(self._parameter(name), widget) for name, widget in mapping.items()]
         for connector in connectors:
@@ -287,7 +280,7 @@ class _NodeConnector(_Connector):
 
     def __init__(self, parameter: Parameter, widget: Any) -> None:
         super().__init__(parameter, widget)
-        widget.nodeTypes = [parameter.kind.__name__]
+        widget.nodeTypes = [parameter.kind().GetClassName()]  # fails for abstract classes
 
     @classmethod
     def fits(cls, parameter: Parameter, widget: Any) -> bool:
