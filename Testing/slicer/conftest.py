@@ -14,6 +14,8 @@ from slicer_harness.boot import boot
 
 try:
     slicer = boot()
+except FileNotFoundError as error:
+    raise pytest.UsageError(str(error)) from error
 except ImportError as error:
     raise pytest.UsageError(
         f"Slicer's core or Qt does not load ({error}); "

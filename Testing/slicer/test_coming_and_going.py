@@ -35,6 +35,15 @@ def observer_count(panel, scene):
     return str(scene).count("vtkObserver (") + sum(len(part.Observations) for part in parts)
 
 
+def test_a_panel_that_is_gone_hears_of_no_parameter(needle_localization, scene, capfd):
+    panel = needle_localization.open()
+    parameters = panel._parameters
+    needle_localization.close(panel)
+    slicer.qtApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete)
+    parameters.needle_count = 7
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_hundred_visits_and_closed_scenes_leave_no_observer_and_no_node(panel, scene, apply):
     from NeedleLocalizationLib.self_test import add_example_volume
 

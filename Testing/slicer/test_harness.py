@@ -10,6 +10,8 @@ import qt
 import slicer
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
+from slicer_harness.slicer_checkout import CHECKOUT, slicer_checkout
+
 
 @parameterNodeWrapper
 class Example:
@@ -114,8 +116,24 @@ def test_a_widget_that_slicer_cannot_connect_is_refused(parameters):
 
 
 def test_an_unknown_parameter_name_is_refused(parameters):
-    with pytest.raises(ValueError, match="no parameter"):
+    with pytest.raises(ValueError, match="lenght_mm"):
         parameters.connectParametersToGui({"lenght_mm": qt.QDoubleSpinBox()})
+
+
+def test_a_widget_cannot_choose_a_node_of_a_class_that_has_none(scene):
+    @parameterNodeWrapper
+    class AnyVolume:
+        volume: slicer.vtkMRMLVolumeNode
+
+    parameters = AnyVolume(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+    with pytest.raises(TypeError, match="abstract"):
+        parameters.connectParametersToGui({"volume": slicer.qMRMLNodeComboBox()})
+
+
+def test_a_folder_without_slicers_files_is_no_checkout(tmp_path, monkeypatch):
+    monkeypatch.setenv(CHECKOUT, str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="was cloned into"):
+        slicer_checkout()
 
 
 # The scene

@@ -53,6 +53,9 @@ class Application(QtCore.QObject):
     def userSettings(self) -> QtCore.QSettings:
         return self._settings
 
+    def translate(self, context: str, text: str) -> str:
+        return text
+
     def testingEnabled(self) -> bool:
         return True
 

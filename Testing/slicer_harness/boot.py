@@ -55,27 +55,29 @@ def _install_widgets(slicer: Any) -> None:
 
 
 def _install_python_files(slicer: Any) -> None:
-    from slicer_harness import (
-        i18n,
-        modules,
-        packages,
-        parameter_node,
-        sample_data,
-        scene_files,
-        scripted_module,
-    )
+    from slicer_harness import modules, packages, sample_data, scene_files, slicer_checkout
 
-    for name, standin in (
-        ("i18n", i18n),
-        ("packaging", packages),
-        ("parameterNodeWrapper", parameter_node),
-        ("ScriptedLoadableModule", scripted_module),
-    ):
-        sys.modules[f"slicer.{name}"] = standin
-        setattr(slicer, name, standin)
+    checkout = slicer_checkout.slicer_checkout()
+    if checkout is None:
+        python_files = _standins_of_python_files()
+    else:
+        python_files = slicer_checkout.python_files_of(checkout, slicer, sys.modules["ctk"])
+    for name, python_file in {**python_files, "packaging": packages}.items():
+        sys.modules[f"slicer.{name}"] = python_file
+        setattr(slicer, name, python_file)
     slicer.util.modulePath = modules.module_path
     slicer.util.saveScene, slicer.util.loadScene = scene_files.save_scene, scene_files.load_scene
     sys.modules["SampleData"] = sample_data
+
+
+def _standins_of_python_files() -> dict[str, ModuleType]:
+    from slicer_harness import i18n, parameter_node, scripted_module
+
+    return {
+        "i18n": i18n,
+        "ScriptedLoadableModule": scripted_module,
+        "parameterNodeWrapper": parameter_node,
+    }
 
 
 @contextmanager
