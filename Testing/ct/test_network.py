@@ -100,3 +100,15 @@ def test_shipped_weights_are_small_and_half_precision():
     weights = find_weights(None)
     assert weights.path.stat().st_size <= 8_000_000
     assert "sha256" in weights.card
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_an_angle_is_a_unit_vector_however_the_head_states_it(outputs):
+    torch.manual_seed(0)
+    settings = NetworkSettings(width=16, head_width=8, angle_outputs=outputs)
+    network = TipHandleNetwork(settings).eval()
+    cells = torch.nonzero(torch.ones(2, 5, 4))
+    with torch.inference_mode():
+        direction = network.direction_at(3 * torch.randn(2, 8, 5, 4), cells)
+    assert direction.shape == (40, 2)
+    torch.testing.assert_close(direction.norm(dim=1), torch.ones(40))

@@ -1,8 +1,9 @@
 """The tip-handle network: HRNet, a shared trunk, and three heads with deformable convolutions.
 
 Xiao et al. 2025 (arXiv 2509.17931): heatmaps of handles and tips at stride 4, sub-cell offsets, and
-the polar angle towards the needle's other end. Here the angle head gives (cos, sin), which has no
-jump at 180 degrees, and offset and angle are computed only at the cells that are asked for.
+the polar angle towards the needle's other end. Here the angle head gives (cos, sin) by default,
+which has no jump at 180 degrees, and offset and angle are computed only at the cells that are asked
+for.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ class NetworkSettings:
 
     ``backbone`` is any of timm's HRNets by name (``hrnet_w18_small``, ``hrnet_w18``,
     ``hrnet_w32``); ``width`` the channels of the trunk (256 as published, 64 for a CPU);
-    ``head_width`` those that the deformable convolutions see.
+    ``head_width`` those that the deformable convolutions see. ``angle_outputs`` is 2 for (cos, sin)
+    of the polar angle, or 1 for the angle itself in radians, as published.
     """
 
     backbone: str = "hrnet_w18_small"
     width: int = 64
     head_width: int = 32
     channels: int = 6
+    angle_outputs: int = 2
 
 
 class TipHandleNetwork(nn.Module):
@@ -50,7 +53,7 @@ class TipHandleNetwork(nn.Module):
         self.trunk = Trunk(widths, settings.width, settings.head_width)
         self.heatmap_head = DeformableHead(settings.head_width, 2)
         self.offset_head = DeformableHead(settings.head_width, 2)
-        self.angle_head = DeformableHead(settings.head_width, 2)
+        self.angle_head = DeformableHead(settings.head_width, settings.angle_outputs)
         # Few cells hold an end: start from a low probability (Lin et al. 2017, focal loss).
         nn.init.constant_(self.heatmap_head.out.bias, -2.19)
 
@@ -68,7 +71,10 @@ class TipHandleNetwork(nn.Module):
 
     def direction_at(self, features: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         """Unit vectors (cos, sin) of the polar angle at the cells, (m, 2)."""
-        return F.normalize(self.angle_head.at(features, cells), dim=1)
+        answer = self.angle_head.at(features, cells)
+        if self.settings.angle_outputs == 1:
+            return torch.cat([torch.cos(answer), torch.sin(answer)], dim=1)
+        return F.normalize(answer, dim=1)
 
 
 class Trunk(nn.Module):
