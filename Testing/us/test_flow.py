@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from needle_backend.us.flow import LEVELS_A_PX, STILL, motion_image, speed
+from needle_backend.us.flow import LEVELS_A_PX, STILL, motion_image
 
 SIDE = 160
 
@@ -33,7 +33,6 @@ def moved(image: np.ndarray, x: float, y: float) -> np.ndarray:
 def test_nothing_moves_between_equal_frames(tissue):
     motion = motion_image(tissue, tissue)[:-24, :-24]  # Farneback's flow is not quite 0 at edges
     assert np.abs(motion.astype(int) - STILL).max() < 0.5 * LEVELS_A_PX
-    assert np.median(speed(motion)) == 0
 
 
 def test_a_spot_that_moves_is_seen_to_move_and_to_brighten_where_it_goes(tissue):
@@ -42,7 +41,6 @@ def test_a_spot_that_moves_is_seen_to_move_and_to_brighten_where_it_goes(tissue)
     assert right > 1.5 * LEVELS_A_PX, "to the right"
     assert abs(down) < 0.5 * LEVELS_A_PX
     assert motion[80, 88, 2] > 20 and motion[80, 72, 2] < -20
-    assert speed(motion_image(with_spot(tissue, 78), with_spot(tissue, 82))).max() > 50
 
 
 def test_what_moves_with_the_whole_picture_does_not_move(tissue):

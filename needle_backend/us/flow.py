@@ -50,13 +50,6 @@ def motion_image(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     return np.clip(np.dstack([against, brighter]) + STILL, 0, 255).astype(np.uint8)
 
 
-def speed(motion: np.ndarray) -> np.ndarray:
-    """Return a motion image's speed, uint8 [row, column]: the saturation of coloured flow."""
-    components = motion[..., :2].astype(np.float32) - STILL
-    size = cv2.magnitude(components[..., 0], components[..., 1])
-    return np.minimum(2 * size, 255).astype(np.uint8)
-
-
 def _half(square: np.ndarray) -> np.ndarray:
     return cv2.resize(square, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 

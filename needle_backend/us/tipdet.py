@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 
@@ -165,7 +164,6 @@ def judged(
 
 def for_prediction(network: TipDet) -> TipDet:
     """Make a trained network fast, in place: folded, grey, channels last."""
-    cv2.setNumThreads(1)
     network = fold_batch_norms(network)
     network.streams.image.make_grey()
     return network.to(memory_format=torch.channels_last)

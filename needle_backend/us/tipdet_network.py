@@ -17,10 +17,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from needle_backend.us.candidates import CANDIDATE_NUMBERS, confidence_logit
+from needle_backend.us.flow import STILL
 from needle_backend.us.keyframes import NEIGHBOURHOOD_CELLS
 from needle_backend.us.network import WIDTHS, Backbone, Convolution, Head, Yolot
 
 ATTENTION_HEADS, HEAD_CHANNELS = 4, 64
+USUAL_MOTION = 32.0
+"""Grey levels of a motion image that become 1: two pixels of flow."""
+
 VIEW_CHANNELS = 2 * WIDTHS[0] + 2
 
 
@@ -85,7 +89,7 @@ class TwoStream(nn.Module):
 
 def motion_input(motion: torch.Tensor) -> torch.Tensor:
     """Scale motion images, uint8 (n, rows, columns, 3) -> float32 (n, 3, rows, columns)."""
-    return (motion.permute(0, 3, 1, 2).float() - 128.0) / 32.0
+    return (motion.permute(0, 3, 1, 2).float() - STILL) / USUAL_MOTION
 
 
 class KeyframeAttention(nn.Module):
@@ -93,7 +97,7 @@ class KeyframeAttention(nn.Module):
 
     Keys and values are linear in what a keyframe shows, in the cell's place and in the keyframe's
     age. So the query is taken to what is shown instead of every key to the query: the same sums in
-    a different order, and a fiftieth of the work.
+    a different order, and far fewer of them.
     """
 
     def __init__(self, dropout: float = 0.0) -> None:
