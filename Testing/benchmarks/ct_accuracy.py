@@ -21,6 +21,7 @@ from needle_backend.core.markups import write_markups
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken
 from needle_backend.core.runner import choose_runner
+from needle_backend.core.settings import read_toml
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
@@ -33,7 +34,7 @@ from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.training.backgrounds import find_backgrounds
 from needle_backend.ct.training.evaluate import evaluate_path
 from needle_backend.ct.training.factory import CaseOrder, simulate_cases
-from needle_backend.ct.training.settings import read_settings
+from needle_backend.ct.training.settings import SimulationSettings
 from needle_backend.ct.weights import load_network
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     arguments = _arguments()
     output: Path = arguments.output
     order = CaseOrder(
-        settings=read_settings(arguments.settings),
+        settings=read_toml(SimulationSettings, arguments.settings),
         seed=arguments.seed,
         cases=arguments.cases,
         output=output / "cases",

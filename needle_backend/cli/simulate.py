@@ -44,12 +44,13 @@ def ct(
     Folders that are already there are kept, so that a stopped run goes on where it was.
     """
     from needle_backend.core.runner import choose_runner
+    from needle_backend.core.settings import read_toml
     from needle_backend.ct.training.backgrounds import find_backgrounds
     from needle_backend.ct.training.factory import CaseOrder, simulate_cases
-    from needle_backend.ct.training.settings import read_settings
+    from needle_backend.ct.training.settings import SimulationSettings
 
     order = CaseOrder(
-        settings=read_settings(settings),
+        settings=read_toml(SimulationSettings, settings),
         seed=seed,
         cases=cases,
         output=output.absolute(),  # a cluster's workers are at home in other folders
@@ -115,15 +116,16 @@ def us(
     from needle_backend.cli.stream import stream_puncture
     from needle_backend.core.files import written_whole
     from needle_backend.core.runner import choose_runner
+    from needle_backend.core.settings import read_toml
     from needle_backend.us.training.backgrounds import find_backgrounds
     from needle_backend.us.training.factory import (
         SequenceOrder,
         contact_sheet,
         simulate_sequences,
     )
-    from needle_backend.us.training.settings import read_settings
+    from needle_backend.us.training.settings import SimulationSettings
 
-    ranges = read_settings(settings)
+    ranges = read_toml(SimulationSettings, settings)
     if frames is not None:
         ranges = replace(ranges, sequence=replace(ranges.sequence, frames=frames))
     if fps is not None:

@@ -16,14 +16,18 @@ Range = tuple[float, float]
 T = TypeVar("T")
 
 
-def read_toml(kind: type[T], path: Path) -> T:
+def read_toml(kind: type[T], path: Path | None) -> T:
     """Read a (nested) settings dataclass from a TOML file.
+
+    What the file leaves out keeps its default; without a file, everything does.
 
     Raises
     ------
     InputError
         When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
     """
+    if path is None:
+        return kind()
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -11,13 +11,13 @@ import pytest
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.geometry import polar_angle_deg
+from needle_backend.core.settings import read_toml
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume_io import read_volume
 from needle_backend.ct.training.factory import CaseOrder, simulate_cases
 from needle_backend.ct.training.settings import (
     GridSettings,
     SimulationSettings,
-    read_settings,
 )
 from needle_backend.ct.training.simulate import SimulatedCase, simulate_case
 
@@ -27,7 +27,7 @@ SMALL = SimulationSettings(grid=GridSettings(slices=(8, 8), slice_mm=(5.0,), mat
 
 @pytest.fixture(scope="module")
 def clinical_cases() -> list[SimulatedCase]:
-    clinical = read_settings(BENCHMARKS / "ct_clinical.toml")
+    clinical = read_toml(SimulationSettings, BENCHMARKS / "ct_clinical.toml")
     smaller = replace(clinical, grid=replace(clinical.grid, slices=(9, 10)))
     return [simulate_case(smaller, seed) for seed in range(5)]
 
@@ -142,14 +142,14 @@ def test_settings_with_an_unknown_name_are_refused(tmp_path):
     path = tmp_path / "settings.toml"
     path.write_text("[needles]\ncolour = 3\n")
     with pytest.raises(InputError, match="colour"):
-        read_settings(path)
+        read_toml(SimulationSettings, path)
 
 
 def test_settings_of_a_wrong_type_are_refused(tmp_path):
     path = tmp_path / "settings.toml"
     path.write_text('[grid]\nmatrix = "large"\n')
     with pytest.raises(InputError, match="matrix"):
-        read_settings(path)
+        read_toml(SimulationSettings, path)
 
 
 def _near(case: SimulatedCase, point: np.ndarray, reach: int, k: int | None = None) -> np.ndarray:

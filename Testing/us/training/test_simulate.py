@@ -12,12 +12,12 @@ import pytest
 
 from needle_backend.cli.app import run
 from needle_backend.core.errors import InputError
+from needle_backend.core.settings import read_toml
 from needle_backend.us.training import simulate
 from needle_backend.us.training.factory import SequenceOrder, simulate_sequences
 from needle_backend.us.training.settings import (
     SequenceSettings,
     SimulationSettings,
-    read_settings,
 )
 from needle_backend.us.training.simulate import SimulatedSequence, simulate_sequence
 from needle_backend.us.training.truth import VISIBLE_CONTRAST, tip_contrast
@@ -140,7 +140,7 @@ def test_a_bright_tip_on_a_bright_line_does_not_stand_out():
 
 
 def test_the_benchmark_is_not_the_training_setting():
-    benchmark, training = read_settings(BENCHMARK), SimulationSettings()
+    benchmark, training = read_toml(SimulationSettings, BENCHMARK), SimulationSettings()
     for part in ("probe", "tissue", "needle", "motion"):
         assert getattr(benchmark, part) != getattr(training, part)
     assert benchmark.sequence.frames == 60
@@ -159,7 +159,7 @@ def test_a_phantom_is_even():
 
 
 def test_the_wide_training_recipe_makes_needles_of_every_brightness():
-    settings = read_settings(WIDE)
+    settings = read_toml(SimulationSettings, WIDE)
     one_frame = replace(settings, sequence=replace(settings.sequence, frames=1, size=(320, 240)))
     truths = [simulate_sequence(one_frame, seed).truth[0] for seed in range(12)]
     contrasts = [truth.contrast for truth in truths if truth.visible]
@@ -170,7 +170,7 @@ def test_unknown_settings_are_refused_by_name(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("[needle]\nlenght_mm = [1, 2]\n")
     with pytest.raises(InputError, match="lenght_mm"):
-        read_settings(file)
+        read_toml(SimulationSettings, file)
 
 
 def test_the_command_writes_frames_truth_and_a_sheet(tmp_path):

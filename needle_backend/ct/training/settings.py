@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from needle_backend.core.settings import Range, check_names, read_toml
+from needle_backend.core.settings import Range, check_names
 
 COUCHES = ("curved", "cradle", "flat", "mattress", "none")
 HUB_SHAPES = ("barrel", "hollow", "cone", "ribbed", "winged", "cored")
@@ -111,14 +110,3 @@ class SimulationSettings:
     patient: PatientSettings = field(default_factory=PatientSettings)
     needles: NeedleSettings = field(default_factory=NeedleSettings)
     scanner: ScannerSettings = field(default_factory=ScannerSettings)
-
-
-def read_settings(path: Path | None) -> SimulationSettings:
-    """Read simulation settings; what a file leaves out keeps its default, None keeps all.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
-    """
-    return SimulationSettings() if path is None else read_toml(SimulationSettings, path)

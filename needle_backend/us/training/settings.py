@@ -7,9 +7,8 @@ amplitude, 0 dB being displayed white.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from needle_backend.core.settings import Range, read_toml
+from needle_backend.core.settings import Range
 
 
 @dataclass(frozen=True)
@@ -130,14 +129,3 @@ class SimulationSettings:
     tissue: TissueSettings = field(default_factory=TissueSettings)
     needle: NeedleSettings = field(default_factory=NeedleSettings)
     motion: MotionSettings = field(default_factory=MotionSettings)
-
-
-def read_settings(path: Path | None) -> SimulationSettings:
-    """Read simulation settings; what a file leaves out keeps its default, None keeps all.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
-    """
-    return SimulationSettings() if path is None else read_toml(SimulationSettings, path)
