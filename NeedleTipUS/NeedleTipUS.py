@@ -13,7 +13,6 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from NeedleLocalizationLib.parameter_widgets import connect_widgets
 from NeedleTipUSLib.live_panel import LivePanel
 from NeedleTipUSLib.logic import NeedleTipUSLogic
 from NeedleTipUSLib.parameters import NeedleTipUSParameters, tracking_settings
@@ -24,6 +23,9 @@ from NeedleTipUSLib.self_test import NeedleTipUSTest
 from NeedleTipUSLib.sending import offer_connectors
 from NeedleTipUSLib.sighting import Sighting
 from NeedleTipUSLib.weights_button import WeightsButton
+
+# isort: split
+from NeedleLocalizationLib.parameter_widgets import connect_widgets  # NeedleTipUSLib finds it
 
 __all__ = ["NeedleTipUS", "NeedleTipUSLogic", "NeedleTipUSTest", "NeedleTipUSWidget"]
 
