@@ -90,7 +90,7 @@ class NeedleLocalizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._gui_tag = connect_widgets(self._parameters, self.ui)
         self._advanced = AdvancedPanel(self.ui, self._parameters)
         self._review = ReviewPanel(self.ui, self.logic, self._parameters, self._panel.show_message)
-        self._following = Following(self._review.read_again)
+        self._following = Following(self._review.enter_frame)
         self._following.watch()
         self._export = ExportPanel(self.ui, self._parameters, self._panel.show_message)
         node = self._parameters.parameterNode

@@ -31,10 +31,11 @@ class Following(VTKObservationMixin):
     Parameters
     ----------
     on_hardened
-        Called with a volume whose needles lie in another frame of its own from now on.
+        Called with a volume whose needles lie in another frame of its own from now on, and the
+        4 x 4 matrix to it from the one before.
     """
 
-    def __init__(self, on_hardened: Callable[[vtkMRMLScalarVolumeNode], None]) -> None:
+    def __init__(self, on_hardened: Callable[[vtkMRMLScalarVolumeNode, np.ndarray], None]) -> None:
         super().__init__()
         self._on_hardened = on_hardened
         self._placements: dict[vtkMRMLScalarVolumeNode, deque[np.ndarray]] = {}
@@ -65,17 +66,18 @@ class Following(VTKObservationMixin):
         companions = [
             node for node in _companions(volume_node) if node.GetParentTransformNode() != transform
         ]
-        hardened = [node for node in companions if self._is_hardened(volume_node, node)]
+        to_frame = None
         for node in companions:
-            if node in hardened:
+            old = node.GetParentTransformNode()
+            if old is not None and self._is_hardened(volume_node, old):
+                to_frame = _to_world(old)
                 node.HardenTransform()
             node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-        if hardened:
-            self._on_hardened(volume_node)
+        if to_frame is not None:
+            self._on_hardened(volume_node, to_frame)
 
-    def _is_hardened(self, volume_node: Any, companion: vtkMRMLTransformableNode) -> bool:
-        old = companion.GetParentTransformNode()
-        if old is None or not old.IsTransformToWorldLinear():
+    def _is_hardened(self, volume_node: Any, old: vtkMRMLTransformNode) -> bool:
+        if not old.IsTransformToWorldLinear():
             return False
         now, moved = _placement(volume_node), _to_world(old)
         return any(

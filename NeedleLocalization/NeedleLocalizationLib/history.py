@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from NeedleLocalizationLib.implant import Implant
@@ -49,6 +50,10 @@ class History:
     def amend(self, implant: Implant) -> None:
         """Complete the present step with what became known later."""
         self._steps[self._index] = Step(self._steps[self._index].what, implant)
+
+    def change_all(self, change: Callable[[Implant], Implant]) -> None:
+        """Change every implant there has been; what can be undone stays so."""
+        self._steps = [Step(step.what, change(step.implant)) for step in self._steps]
 
     def undo(self) -> Implant:
         """Go back one step if there is one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import dist
 
@@ -104,6 +104,10 @@ class NeedleRecord:
         numbered = replace(self, id=id)
         return numbered.logged(self.state, edit_in_words(self.needle, numbered.needle))
 
+    def in_frame(self, to_frame: Callable[[Point], Point]) -> NeedleRecord:
+        """Return it where another frame has its ends; it lies where it lay."""
+        return replace(self, tip_ras=to_frame(self.tip_ras), handle_ras=to_frame(self.handle_ras))
+
     def moved(self, tip_ras: Point, handle_ras: Point) -> NeedleRecord:
         """Return it with other ends; what was known of the old ends no longer holds."""
         moved = replace(
@@ -184,6 +188,14 @@ class Implant:
         tips, handles = list(self.lone_tips_ras), list(self.lone_handles_ras)
         implant, uid = self.with_needle(tips.pop(tip), handles.pop(handle))
         return replace(implant, lone_tips_ras=tuple(tips), lone_handles_ras=tuple(handles)), uid
+
+    def in_frame(self, to_frame: Callable[[Point], Point]) -> Implant:
+        """Return it with every point where another frame has it."""
+        return Implant(
+            tuple(record.in_frame(to_frame) for record in self.needles),
+            tuple(map(to_frame, self.lone_tips_ras)),
+            tuple(map(to_frame, self.lone_handles_ras)),
+        )
 
     @property
     def reviewed(self) -> tuple[ReviewedNeedle, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 from slicer import vtkMRMLScalarVolumeNode
 
-from needle_backend.core.needles import Point
+from needle_backend.core.needles import Point, as_point
 from NeedleLocalizationLib.history import History
 from NeedleLocalizationLib.implant import Implant
 from NeedleLocalizationLib.judging import judged
@@ -72,6 +73,21 @@ class Review:
             scored = judged(implant, uid, log_odds)
             write_implant(self.volume_node, scored)
             self.history.amend(scored)
+
+    def enter_frame(self, to_frame: np.ndarray) -> None:
+        """Go on in another frame of the volume's own, in which the scene has the needles already.
+
+        Parameters
+        ----------
+        to_frame
+            4 x 4, from the frame there was, RAS mm.
+        """
+
+        def moved(point: Point) -> Point:
+            return as_point(to_frame[:3, :3] @ point + to_frame[:3, 3])
+
+        self.history.change_all(lambda implant: implant.in_frame(moved))
+        self.history.amend(read_implant(self.volume_node))  # equal but for rounding
 
     def undo(self) -> str:
         """Take the last step back; return what it was."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
@@ -100,11 +101,11 @@ class ReviewPanel:
         self._take_over()
         self._refresh()
 
-    def read_again(self, volume_node: vtkMRMLScalarVolumeNode) -> None:
-        """Begin anew with the needles of a volume, whose frame is another one now."""
-        is_shown = volume_node is self.volume_node
-        self._reviews.pop(volume_node.GetID(), None)
-        if is_shown:
+    def enter_frame(self, volume_node: vtkMRMLScalarVolumeNode, to_frame: np.ndarray) -> None:
+        """Go on with the needles of a volume whose frame is another one now."""
+        if volume_node.GetID() in self._reviews:
+            self._review_of(volume_node).enter_frame(to_frame)
+        if volume_node is self.volume_node:
             self.show_volume(volume_node)
 
     def hand_made_count(self) -> int:

@@ -98,6 +98,29 @@ def test_needles_are_edited_and_undone_after_hardening(found, volume_node):
     assert_scene_and_table_agree(found)
 
 
+def test_what_was_done_before_hardening_can_be_undone_after_it(found, volume_node):
+    at_first = {line.GetName(): line.GetLineStartPositionWorld() for line in lines()}
+    select(found, "N05")
+    found.ui.swapButton.click()
+    select(found, "N06")
+    found.ui.deleteButton.click()
+    volume_node.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
+    volume_node.HardenTransform()
+    assert_scene_and_table_agree(found)
+    for _ in range(2):
+        found.ui.undoButton.click()
+        assert_scene_and_table_agree(found)
+    for line in lines():
+        before = np.array([*at_first[line.GetName()]])
+        now = np.array(line.GetNthControlPointPositionWorld(0))
+        np.testing.assert_allclose(now, moved(before, TURN), atol=1e-6)
+    assert {row[4] for row in cells(found)} == {"found"}
+    for _ in range(2):
+        found.ui.redoButton.click()
+    assert sorted(row[0] for row in cells(found)) == sorted(set(at_first) - {"N06"})
+    assert_scene_and_table_agree(found)
+
+
 def test_a_volume_that_was_moved_in_its_header_hardens_all_the_same(found, volume_node):
     volume_node.SetAndObserveTransformNodeID(transform_by(TURN).GetID())
     volume_node.SetOrigin(1.0, 2.0, 3.0)
