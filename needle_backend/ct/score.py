@@ -23,6 +23,7 @@ from needle_backend.ct.hypotheses import placed_pairs
 from needle_backend.ct.lengths import length_support, shared_lengths
 from needle_backend.ct.pairs import Pairs, best_of_each
 from needle_backend.ct.shaft import glance, shaft_evidence
+from needle_backend.ct.shared_tips import with_second_claims
 
 TURN_DEG = 30.0
 """Largest angle between a pair's direction and the one seen at either end. The paper allows 20, but
@@ -248,7 +249,9 @@ def _with_second_look(
     seen = read_strips(corrected, tophat, volume, device)
     network = 0.5 * (network[likely] + second_look(seen))
     corrected = with_corrected_ends(corrected, seen)
-    return with_scores(corrected, second_look_features(corrected, network), SECOND_LOOK, options)
+    features = second_look_features(corrected, network)
+    judged = with_scores(corrected, features, SECOND_LOOK, options)
+    return with_second_claims(judged, cost=-SECOND_LOOK["placed"])
 
 
 def log_odds(features: Mapping[str, np.ndarray], model: Mapping[str, float]) -> np.ndarray:
