@@ -51,14 +51,13 @@ def case() -> Case:
     return make_case(11, Settings(needles=(14, 14), fading_share=0.0, bowed_share=0.0))
 
 
-def test_right_pairs_score_higher_than_the_others(case):
+def test_right_pairs_score_higher_than_the_others_of_their_tip_and_handle(case):
     pairs = scored(case, *perfect_ends(case))
-    pairs = pairs.take(~pairs.placed)
-    right = pairs.tip == pairs.handle
-    assert right.sum() == len(case.needles)
-    better = pairs.score[right][:, None] > pairs.score[~right]
-    assert better.mean() > 0.9  # what is left are the likely ones
-    assert np.median(pairs.score[right]) > 0 > np.median(pairs.score[~right])
+    right = pairs.seen_as == pairs.handle
+    for needle in range(len(case.needles)):
+        own = pairs.score[right & (pairs.tip == needle)]
+        rivals = ~right & ((pairs.tip == needle) | (pairs.handle == needle))
+        assert own > pairs.score[rivals].max(initial=0.0)
 
 
 def test_ends_without_a_shaft_between_them_are_no_pair(case):
