@@ -8,6 +8,7 @@ from math import inf
 import qt
 from slicer.i18n import tr as _
 
+from needle_backend.core.needles import confidence_in_words
 from needle_backend.core.quality import angle_to_axial_deg
 from needle_backend.core.review_log import ReviewState
 from NeedleLocalizationLib.comparison_notes import CHANGE, PLAN, REFERENCE, Notes
@@ -18,7 +19,6 @@ OFF_PLAN, OFF_REFERENCE, MOVED = range(8, 11)
 NOTE_COLUMNS = {OFF_PLAN: PLAN, OFF_REFERENCE: REFERENCE, MOVED: CHANGE}
 """Shown where such a comparison was made."""
 UNKNOWN = "–"
-CERTAIN = 0.995
 DOUBTFUL_BACKGROUND = (255, 179, 0, 70)
 ACCEPTED_BACKGROUND = (60, 180, 75, 70)
 """Amber and green, see-through: readable on light and on dark themes."""
@@ -267,13 +267,6 @@ def described(record: NeedleRecord | None, notes: Sequence[str] = ()) -> str:
     return f"{record.id}: {'; '.join(parts)}" if parts else ""
 
 
-def confidence_text(confidence: float | None) -> str:
-    """Return a confidence in percent; nothing is certain."""
-    if confidence is None:
-        return UNKNOWN
-    return ">99 %" if confidence >= CERTAIN else f"{100 * confidence:.0f} %"
-
-
 def doubtful_first(record: NeedleRecord) -> tuple[bool, bool, float, str]:
     """Return a sort key: open doubts, then other doubts, then the less sure ones, then numbers."""
     confidence = 1.0 if record.confidence is None else record.confidence
@@ -284,7 +277,7 @@ CELL_TEXTS: dict[int, Callable[[NeedleRecord], str]] = {
     NEEDLE: lambda record: record.id,
     LENGTH: lambda record: f"{record.needle.length_mm:.1f}",
     ANGLE: lambda record: f"{angle_to_axial_deg(record.needle):.0f}°",
-    CONFIDENCE: lambda record: confidence_text(record.confidence),
+    CONFIDENCE: lambda record: confidence_in_words(record.confidence) or UNKNOWN,
     STATE: lambda record: STATES[record.state],
     SHOWN: lambda record: "",
     LOCKED: lambda record: "",

@@ -40,7 +40,7 @@ def test_there_is_a_row_a_needle_that_shows_doubt_and_decision_at_a_glance(revie
     html = report_html(report_of(reviewed), NOW)
     assert [kind for kind, _ in rows(html)] == ["sure", "doubtful", "rejected", "sure"]
     doubtful = rows(html)[1][1]
-    for shown in ("N02", "11.1, 6.0, 13.0", "184.2", "0.41", "its shaft fades", "edited by müller"):
+    for shown in ("N02", "11.1, 6.0, 13.0", "184.2", "41 %", "its shaft fades", "edited by müller"):
         assert shown in doubtful
 
 

@@ -67,7 +67,7 @@ def test_it_says_who_placed_each_needle_and_that_nobody_approved_the_set(written
     rois = written.StructureSetROISequence
     assert [roi.ROIGenerationAlgorithm for roi in rois] == ["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
     assert rois[1].ROIDescription == (
-        "edited, 184.2 mm from tip to hub centre; confidence 0.41; doubts: its shaft fades"
+        "edited, 184.2 mm from tip to hub centre; confidence 41 %; doubts: its shaft fades"
     )
     assert {o.RTROIInterpretedType for o in written.RTROIObservationsSequence} == {"BRACHY_CHANNEL"}
     assert written.ApprovalStatus == "UNAPPROVED"

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from needle_backend.cli.agreement import Agreement
-from needle_backend.core.needles import LocateResult, Needle, Point
+from needle_backend.core.needles import LocateResult, Needle, Point, confidence_in_words
 from needle_backend.core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _table(needles: Sequence[Needle], agreement: Agreement | None) -> Table:
             _position(needle.handle_lps),
             f"{needle.length_mm:.1f}",
             f"{needle.score:.1f}",
-            "" if needle.confidence is None else f"{needle.confidence:.2f}",
+            confidence_in_words(needle.confidence),
         ]
         if agreement is not None:
             error_mm = agreement.errors_mm[i]

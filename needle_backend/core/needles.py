@@ -175,6 +175,17 @@ def as_point(values: Sequence[float] | np.ndarray) -> Point:
     return x, y, z
 
 
+def confidence_in_words(confidence: float | None) -> str:
+    """Return a confidence in percent, as people are to read it: nothing is certain, or impossible.
+
+    Empty where it is not known.
+    """
+    if confidence is None:
+        return ""
+    percent = round(100 * confidence)
+    return {100: ">99 %", 0: "<1 %"}.get(percent, f"{percent} %")
+
+
 def number_needles(needles: Sequence[Needle]) -> tuple[Needle, ...]:
     """Number needles N01.. by handle: right to left, anterior to posterior, cranial to caudal.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from needle_backend import __version__
 from needle_backend.core.files import written_whole
 from needle_backend.core.markups import needle_colour
-from needle_backend.core.needles import Point
+from needle_backend.core.needles import Point, confidence_in_words
 from needle_backend.core.quality import Deviation, Quality, angle_to_axial_deg
 from needle_backend.core.review_log import ReviewedNeedle, ReviewState
 
@@ -229,7 +229,7 @@ def _row(
         _position(needle.handle_lps),
         f"{needle.length_mm:.1f}",
         f"{angle_to_axial_deg(needle):.0f}°",
-        "" if needle.confidence is None else f"{needle.confidence:.2f}",
+        escape(confidence_in_words(needle.confidence)),
     ]
     if has_plan:
         values.append("" if deviation is None else f"{deviation.tip_mm:.1f}")

@@ -12,7 +12,7 @@ import numpy as np
 from needle_backend import __version__
 from needle_backend.core.files import written_whole
 from needle_backend.core.markups import needle_colour
-from needle_backend.core.needles import Needle
+from needle_backend.core.needles import Needle, confidence_in_words
 from needle_backend.core.review_log import Origin, ReviewedNeedle
 from needle_backend.export.dicom_reference import (
     DicomReference,
@@ -160,7 +160,7 @@ def _description(reviewed: ReviewedNeedle) -> str:
     needle = reviewed.needle
     parts = [f"{reviewed.log.state}, {needle.length_mm:.1f} mm from tip to hub centre"]
     if needle.confidence is not None:
-        parts.append(f"confidence {needle.confidence:.2f}")
+        parts.append(f"confidence {confidence_in_words(needle.confidence)}")
     if needle.doubts:
         parts.append(f"doubts: {', '.join(needle.doubts)}")
     return "; ".join(parts)
