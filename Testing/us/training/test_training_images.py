@@ -105,6 +105,15 @@ def test_marks_are_drawn_but_never_on_a_tip(seed):
     assert (square == 40).all(), "the image itself is left alone"
 
 
+@pytest.mark.parametrize("zooms_boxes", [True, False])
+def test_boxes_grow_with_the_picture_unless_their_size_is_agreed(zooms_boxes):
+    larger = AugmentSettings(brightness=(1.0, 1.0), zoom=(2.0, 2.0), zooms_boxes=zooms_boxes)
+    box = np.array([[50.0, 50.0, 20.0, 12.0]])
+    _, (after,) = changed(np.zeros((96, 96), np.uint8), box, larger, np.random.default_rng(1))
+    np.testing.assert_allclose(after[:2], [52.5, 52.5])
+    np.testing.assert_allclose(after[2:], [40, 24] if zooms_boxes else [20, 12])
+
+
 @pytest.mark.parametrize("how", [{"blur_px": (1.5, 1.5)}, {"jpeg_share": 1.0}])
 def test_a_recorded_picture_is_coarser_with_its_tip_where_it_was(how):
     sharp = np.random.default_rng(0).integers(90, 110, (96, 96), np.uint8)

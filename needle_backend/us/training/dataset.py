@@ -46,6 +46,9 @@ class AugmentSettings:
         Share of images whose left and right are swapped.
     zoom
         Factor of the size.
+    zooms_boxes
+        Whether a tip's box grows with the picture; it does not where all boxes are of one size by
+        agreement, whatever the needle's.
     shift_share
         The image is shifted by up to this share of its side.
     crop_px
@@ -67,6 +70,7 @@ class AugmentSettings:
     gamma: Range = (1.0, 1.0)
     mirror_share: float = 0.0
     zoom: Range = (1.0, 1.0)
+    zooms_boxes: bool = True
     shift_share: float = 0.0
     crop_px: int = 0
     tip_share: float = 0.75
@@ -280,7 +284,8 @@ def changed(
     if len(square) != side or not np.array_equal(warp, _SAME):
         square = cv2.warpAffine(square, warp, (side, side), flags=cv2.INTER_LINEAR)
         centres = boxes[:, :2] @ warp[:, :2].T + warp[:, 2]
-        boxes = np.column_stack([centres, boxes[:, 2:] * abs(warp[1, 1])])
+        grown = abs(warp[1, 1]) if augment.zooms_boxes else 1.0
+        boxes = np.column_stack([centres, boxes[:, 2:] * grown])
     inside = ((boxes[:, :2] > 0) & (boxes[:, :2] < side - 1)).all(axis=1)
     square, boxes = regreyed(square, augment, rng), boxes[inside]
     if rng.random() < augment.marks_share:
