@@ -81,6 +81,17 @@ def test_what_is_all_noise_is_known_before_any_training():
     torch.testing.assert_close(found, noise, atol=0.05, rtol=0)
 
 
+def test_of_smooth_patches_what_changes_from_pixel_to_pixel_is_known_to_be_noise():
+    network = TipUNet(replace(TINY.network, smooth=True))
+    change = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 2.0 - 1.0
+    smooth = torch.linspace(-0.9, 0.9, 64).expand(1, 1, 64, 64)
+    step = torch.tensor([50])
+    noisy = network.signal[step] * smooth + network.noise[step] * change
+    found = network(noisy, step)
+    inside = (found * change)[..., 3:-3, 3:-3]
+    assert float(inside.mean()) == pytest.approx(1.0, abs=0.02)
+
+
 @pytest.mark.parametrize(("sampler", "steps"), [(ddim, 20), (ddpm, 1000)])
 def test_a_network_that_knows_the_noise_gives_the_patch_back(sampler, steps):
     truth = torch.linspace(-0.9, 0.9, 64).expand(2, 1, 64, 64)

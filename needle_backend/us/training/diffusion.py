@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from torch import nn
+from torch.nn import functional
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.weights import find_weights, load_state
@@ -50,6 +51,9 @@ class UNetSettings:
     blending
         Channels of the convolutions that blend the pixel blocks at full resolution, without which
         a lattice of them shows; 0 for none.
+    smooth
+        Whether patches are smooth, as tips enlarged to patches are: what changes from pixel to
+        pixel is then known to be noise, and need not be learnt.
     """
 
     unshuffle: int = 4
@@ -58,6 +62,7 @@ class UNetSettings:
     layers: int = 1
     groups: int = 8
     blending: int = 0
+    smooth: bool = False
 
 
 class TipUNet(nn.Module):
@@ -77,6 +82,7 @@ class TipUNet(nn.Module):
         maps = _BLENDED_MAPS if settings.blending else 1
         self.unshuffle = nn.PixelUnshuffle(block)
         self.shuffle = nn.PixelShuffle(block)
+        self.smooth = settings.smooth
         self.blend = _blending(maps + 1, settings.blending) if settings.blending else None
         self.unet = UNet2DModel(
             sample_size=PATCH_PX // block,
@@ -103,16 +109,31 @@ class TipUNet(nn.Module):
         if self.blend is not None:
             seen = torch.cat([noisy, velocity], 1)
             velocity = self.blend(seen.contiguous(memory_format=torch.channels_last))
-        return self.noise[step] * noisy + self.signal[step] * velocity
+        found = self.noise[step] * noisy + self.signal[step] * velocity
+        if not self.smooth:
+            return found
+        all_noise = noisy / self.noise[step]
+        return all_noise + _smoothed(found - all_noise)
+
+
+def _smoothed(patches: torch.Tensor) -> torch.Tensor:
+    """Take out what changes from pixel to pixel: binomial weights of five pixels each way."""
+    smooth = functional.pad(patches, (2, 2, 2, 2), mode="replicate")
+    for _ in range(4):
+        smooth = (smooth[..., 1:] + smooth[..., :-1]) / 2
+        smooth = (smooth[..., 1:, :] + smooth[..., :-1, :]) / 2
+    return smooth
 
 
 def _blending(inside: int, channels: int) -> nn.Sequential:
+    # Zeros beyond the edge would be taken for dark tissue: the outermost pixels would stay noisy.
+    edge = {"padding": 1, "padding_mode": "replicate"}
     return nn.Sequential(
-        nn.Conv2d(inside, channels, 3, padding=1),
+        nn.Conv2d(inside, channels, 3, **edge),
         nn.SiLU(),
-        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.Conv2d(channels, channels, 3, **edge),
         nn.SiLU(),
-        nn.Conv2d(channels, 1, 3, padding=1),
+        nn.Conv2d(channels, 1, 3, **edge),
     )
 
 

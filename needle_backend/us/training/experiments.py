@@ -140,22 +140,15 @@ def _trained(
         if not start.exists():
             fused = [DataSource(_fused(trial, sources, folder))]
             train(settings, fused, start.parent, initial=sources.start, cache=cache)
-    patient = _long_enough(settings, images, size.least_steps)
-    return train(patient, [real], folder / trial.name, held, start, cache=cache)
+    passes = _passes_an_epoch(settings, images, size.least_steps)
+    return train(settings, [real] * passes, folder / trial.name, held, start, cache=cache)
 
 
-def _long_enough(settings: TrainSettings, images: int, least_steps: int) -> TrainSettings:
-    """Give a small set as many steps as it needs, and as much patience."""
+def _passes_an_epoch(settings: TrainSettings, images: int, least_steps: int) -> int:
+    """Return how often an epoch goes through a small set, so that it too has its time."""
     schedule = settings.schedule
-    steps_an_epoch = max(1, images // schedule.batch)
-    longer = max(1.0, least_steps / (steps_an_epoch * schedule.epochs))
-    stretched = replace(
-        schedule,
-        epochs=math.ceil(schedule.epochs * longer),
-        patience_epochs=math.ceil(schedule.patience_epochs * longer),
-        warm_up_epochs=schedule.warm_up_epochs * longer,
-    )
-    return replace(settings, schedule=stretched)
+    steps = schedule.epochs * max(1, images // schedule.batch)
+    return math.ceil(least_steps / steps) if steps < least_steps else 1
 
 
 def _fused(trial: Trial, sources: Sources, folder: Path) -> Path:

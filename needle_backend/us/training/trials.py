@@ -79,7 +79,8 @@ class Size:
         Repetitions where few images make luck matter.
     least_steps
         A training on real images may last so many steps at least, that a small set too has its
-        time; it stops when validation no longer gains.
+        time: each of its epochs then goes through the set several times. It stops when validation
+        no longer gains.
     """
 
     recipe: str
