@@ -16,6 +16,7 @@ from needle_backend.ct.training.gas import gas
 from needle_backend.ct.training.hubs import hub_points
 from needle_backend.ct.training.implants import Implant, ImplantNeedle
 from needle_backend.ct.training.labels import label_needle
+from needle_backend.ct.training.metal import shaft_points
 from needle_backend.ct.training.planning import ImplantPlanner
 from needle_backend.ct.training.settings import (
     COUCHES,
@@ -188,3 +189,12 @@ def _values(array: np.ndarray, points: np.ndarray) -> np.ndarray:
     i, j, k = np.rint(GRID.to_ijk(points)).astype(int).T
     inside = (i >= 0) & (i < 160) & (j >= 0) & (j < 160) & (k >= 0) & (k < 10)
     return array[k[inside], j[inside], i[inside]]
+
+
+def test_a_pointed_shaft_thins_towards_its_tip_and_still_ends_there(needle):
+    blunt, pointed = shaft_points(needle), shaft_points(replace(needle, point_mm=4.0))
+    from_tip_mm = np.linalg.norm(blunt.xyz - needle.tip, axis=1)
+    beyond = from_tip_mm > 5.0
+    np.testing.assert_allclose(pointed.mass[beyond], blunt.mass[beyond])
+    middle = (from_tip_mm > 1.5) & (from_tip_mm < 2.5)
+    assert pointed.mass[middle].mean() == pytest.approx(0.5 * blunt.mass[middle].mean(), rel=0.1)

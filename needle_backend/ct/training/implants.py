@@ -20,7 +20,7 @@ class ImplantNeedle:
     the metal's HU at evenly spaced places from tip to hub; ``hub_flange`` is the far rim's radius
     over the barrel's. The hub is of one of the shapes in
     :data:`needle_backend.ct.training.settings.HUB_SHAPES`, turned by ``hub_roll_deg`` about the
-    axis.
+    axis. Over the last ``point_mm`` the shaft thins to nothing at its tip.
     """
 
     tip: np.ndarray
@@ -35,6 +35,7 @@ class ImplantNeedle:
     hub_flange: float
     hub_shape: str
     hub_roll_deg: float
+    point_mm: float = 0.0
 
     @property
     def direction(self) -> np.ndarray:

@@ -27,6 +27,9 @@ def shaft_points(needle: ImplantNeedle) -> Points:
     axis = shaft_axis(needle)
     places = np.linspace(0, 1, len(needle.strength))
     strength = np.interp(np.linspace(0, 1, len(axis)), places, needle.strength)
+    if needle.point_mm > 0:
+        from_tip_mm = np.linalg.norm(axis - needle.tip, axis=1)
+        strength = strength * np.minimum(from_tip_mm / needle.point_mm, 1.0)
     return tube(axis, needle.radius_mm, needle.metal_hu * strength)
 
 

@@ -157,6 +157,7 @@ class ImplantPlanner:
             hub_flange=self._look.hub_flange,
             hub_shape=self._look.hub_shape,
             hub_roll_deg=draw(self._late_rng, (0, 180)),
+            point_mm=self._look.point_mm,
         )
 
     def _strength(self) -> np.ndarray:
@@ -307,6 +308,7 @@ class _NeedleLook:
     hub_hu: float
     hub_flange: float
     hub_shape: str = "barrel"
+    point_mm: float = 0.0
 
     @classmethod
     def drawn(cls, settings: NeedleSettings, rng: np.random.Generator) -> _NeedleLook:
@@ -326,11 +328,13 @@ class _NeedleLook:
         )
 
     def varied(self, settings: NeedleSettings, rng: np.random.Generator) -> _NeedleLook:
-        """Draw the hubs' shape, and for some cases a material instead of any HU."""
+        """Draw the hubs' shape, for some cases a material instead of any HU, and the point."""
         shape = str(rng.choice(settings.hub_shapes))
         material_hu = float(rng.choice(list(MATERIALS_HU.values()))) + rng.normal(0, 25)
         named = rng.random() < settings.hub_material_share
-        return replace(self, hub_shape=shape, hub_hu=material_hu if named else self.hub_hu)
+        hub_hu = material_hu if named else self.hub_hu
+        point_mm = draw(rng, settings.point_mm) if settings.point_mm[1] > 0 else 0.0
+        return replace(self, hub_shape=shape, hub_hu=hub_hu, point_mm=point_mm)
 
 
 def needle_step(path: np.ndarray) -> float:

@@ -61,6 +61,7 @@ class NeedleSettings:
 
     ``close_share`` of the needles get another axis nearer than 3 mm (but not touching within it);
     ``faint_share`` of the shafts fade to ``faint_level`` of their strength somewhere on their way.
+    ``point_mm`` is the length over which a shaft thins towards its tip.
     ``beside_bone_share`` of the tips are moved beside bone, where there is any in reach.
     ``hub_shapes`` are some of :data:`HUB_SHAPES`; ``hub_material_share`` of the cases have hubs of
     one of :data:`needle_backend.ct.training.hubs.MATERIALS_HU`.
@@ -84,6 +85,7 @@ class NeedleSettings:
     hub_hu: Range = (60, 600)
     hub_flange: Range = (1.0, 1.45)
     metal_hub_share: float = 0.15
+    point_mm: Range = (0.0, 0.0)
     beside_bone_share: float = 0.0
     hub_shapes: tuple[str, ...] = ("barrel",)
     hub_material_share: float = 0.0
