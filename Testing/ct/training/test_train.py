@@ -36,7 +36,9 @@ def bright_line_case(tmp_path) -> Case:
 
 
 def test_targets_follow_the_turned_mirrored_and_scaled_picture(bright_line_case):
-    crops = CropSettings(size_px=128, label_centred_share=1.0, extra_noise_hu=0.0)
+    crops = CropSettings(
+        size_px=128, label_centred_share=1.0, extra_noise_hu=0.0, quarter_turn_share=0.5
+    )
     windows = InputSettings(windows_hu=((-1000.0, 800.0),), neighbours=1)
     data = CropDataset([bright_line_case], crops, windows, 20, seed=3)
     for index in range(20):

@@ -97,7 +97,9 @@ def _key(ct: Path) -> str:
 class CropSettings:
     """How crops are drawn and what their targets look like.
 
-    ``label_centred_share`` of the crops lie near a label, ``tip_share`` of those near a tip.
+    ``label_centred_share`` of the crops lie near a label, ``tip_share`` of those near a tip. All are
+    turned by up to ``turn_deg``, and ``quarter_turn_share`` of them by 90 degrees more: patients
+    lie on their sides, too.
     """
 
     size_px: int = 256
@@ -105,6 +107,7 @@ class CropSettings:
     tip_share: float = 0.5
     scale: tuple[float, float] = (0.6, 1.3)
     turn_deg: float = 20.0
+    quarter_turn_share: float = 0.0
     tip_radius_mm: float = 4.0
     handle_radius_mm: float = 4.0
     extra_noise_hu: float = 12.0
@@ -164,6 +167,8 @@ class CropDataset:
         scale = float(rng.uniform(*self._crops.scale))
         turn = np.deg2rad(rng.uniform(-1, 1) * self._crops.turn_deg)
         mirror = rng.choice([-1, 1], 2)
+        if rng.random() < self._crops.quarter_turn_share:
+            turn += 0.5 * np.pi
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         linear = scale * np.diag(mirror) @ rotation
         shift = 0.5 * self._crops.size_px - linear @ centre
