@@ -81,10 +81,12 @@ def draw_sample(weights: str | None) -> None:
     from needle_backend.us.overlay import draw_answer
     from needle_backend.us.recording import find_tips
     from needle_backend.us.sector import sector_of
-    from needle_backend.us.track import Tracker
+    from needle_backend.us.track import FAINT_SHARE, Tracker
 
-    source = open_frames(SAMPLE)
-    found = list(find_tips(source, sector_of(source), TipDetector(weights), Tracker(source.size)))
+    source, detector = open_frames(SAMPLE), TipDetector(weights)
+    detector.faint_share = FAINT_SHARE
+    tracker = Tracker(source.size, detector.threshold)
+    found = list(find_tips(source, sector_of(source), detector, tracker))
     drawn = []
     for number in CLIP:
         frame, answer = found[number]

@@ -13,7 +13,7 @@ from needle_backend.service.job import FrameDropped, Job
 from needle_backend.us.tips import DETECTED, LOST, Tip, TrackOptions
 
 COLUMNS, ROWS = 160, 120
-SPOT = 255
+SPOT, THRESHOLD = 255, 0.5
 PX_MM = 0.5
 
 
@@ -67,7 +67,8 @@ class BrightestPixel:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             job, frame, number, time_s = waiting
-            job.finish({"frame": number, "time_s": time_s, **brightest(frame)})
+            about = {"frame": number, "time_s": time_s, "threshold": THRESHOLD, "warnings": []}
+            job.finish({**about, **brightest(frame)})
 
 
 def brightest(frame: np.ndarray) -> dict[str, object]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import qt
 from slicer import vtkMRMLVolumeNode
@@ -13,7 +14,7 @@ from slicer.i18n import tr as _
 from needle_backend.core.errors import BackendError, Cancelled, InputError
 from needle_backend.service.job import FrameDropped, Job
 from needle_backend.us.tips import DETECTED, LOST, FrameAnswer, Tip, TrackOptions
-from needle_backend.us.track import Tracker
+from needle_backend.us.track import FAINT_SHARE, Tracker
 from NeedleTipUSLib.live_statistics import LiveStatistics
 from NeedleTipUSLib.recording import index_value_of
 from NeedleTipUSLib.sighting import Sighting
@@ -53,6 +54,10 @@ class TrackingSettings:
     orientation: str = "as received"
     region: Rect | None = None
     budget_s: float = 0.5
+
+    def asked_of_the_backend(self) -> TrackOptions:
+        """Return the options, fainter tips included where one is followed."""
+        return replace(self.options, faint_share=FAINT_SHARE) if self.association else self.options
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ class Tracking:
             asked.number,
             arrived_s - self._started_s,
             lambda job: self._on_answer(job, asked),
-            self._settings.options,
+            self._settings.asked_of_the_backend(),
         )
 
     # Answers
@@ -210,23 +215,23 @@ class Tracking:
             self._fail(str(error))
         else:
             self._failures = 0
-            self._take(answer, asked, job.result().get("warnings", ()))
+            self._take(answer, asked, job.result())
 
-    def _take(self, answer: FrameAnswer, asked: Asked, warnings: Sequence[str]) -> None:
+    def _take(self, answer: FrameAnswer, asked: Asked, found_with: Mapping[str, Any]) -> None:
         if self._is_too_late(asked):
             self.statistics.image_dropped()
             notice = _("Answers take longer than {budget:.0f} ms; such old ones are not shown.")
             self._lose(notice.format(budget=1000 * self._settings.budget_s))
             return
-        self._listener.on_sighting(self._sighting(answer, asked))
+        self._listener.on_sighting(self._sighting(answer, asked, found_with["threshold"]))
         self.statistics.marker_moved(time.monotonic() - asked.arrived_s)
-        self._listener.on_notice(" ".join([*doubts_of(asked.image), *warnings]))
+        self._listener.on_notice(" ".join([*doubts_of(asked.image), *found_with["warnings"]]))
 
     def _is_too_late(self, asked: Asked) -> bool:
         is_newest = asked.number == self._number - 1
         return not is_newest and time.monotonic() - asked.arrived_s > self._settings.budget_s
 
-    def _sighting(self, answer: FrameAnswer, asked: Asked) -> Sighting:
+    def _sighting(self, answer: FrameAnswer, asked: Asked, threshold: float) -> Sighting:
         tip = in_image(answer.tip, asked.region)
         time_s = asked.arrived_s - self._started_s
         if not self._settings.association:
@@ -234,7 +239,7 @@ class Tracking:
             known = FrameAnswer(asked.number, time_s, state, tip)
         else:
             if self._tracker is None:
-                self._tracker = Tracker(asked.image.size)
+                self._tracker = Tracker(asked.image.size, threshold)
             known = self._tracker.follow(asked.number, time_s, tip)
         return Sighting(known, asked.image, asked.index_value)
 

@@ -28,7 +28,7 @@ from needle_backend.us.frames import open_frames
 from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import find_sector, sector_of
 from needle_backend.us.tips import FrameAnswer
-from needle_backend.us.track import Tracker
+from needle_backend.us.track import FAINT_SHARE, Tracker
 from needle_backend.us.training.evaluate import SCALE_PX, evaluate
 from needle_backend.us.training.evaluate_files import compare, read_sequence_truth
 from needle_backend.us.training.patches import read_grey
@@ -70,10 +70,11 @@ def followed(
     answers: list[FrameAnswer], size: tuple[int, int], threshold: float
 ) -> list[FrameAnswer]:
     """Join the sure answers of single frames as `needles track` does."""
-    tracker = Tracker(size)
+    tracker = Tracker(size, threshold)
+    least = FAINT_SHARE * threshold
     return [
         tracker.follow(
-            answer.frame, answer.time_s, answer.tip if answer.tip.confidence >= threshold else None
+            answer.frame, answer.time_s, answer.tip if answer.tip.confidence >= least else None
         )
         for answer in answers
     ]

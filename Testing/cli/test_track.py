@@ -13,6 +13,7 @@ from us.recordings import COLUMNS, ROWS, grey_frames, write_images, write_sequen
 
 from needle_backend.us.frames import open_frames
 from needle_backend.us.tips import Tip, TrackOptions
+from needle_backend.us.track import FAINT_SHARE
 
 WHOLE = f"0,0,{COLUMNS},{ROWS}"
 
@@ -21,6 +22,7 @@ class StandInDetector:
     """Finds the tip in every frame but the second."""
 
     device, weights_name, warnings = "cpu", "some", ("the GPU is on holiday",)
+    threshold = 0.5
 
     def __init__(self):
         self.images = []
@@ -80,9 +82,14 @@ def test_unless_switched_off_a_tip_counts_once_it_was_seen_again(
 def test_options_reach_the_detector(needles, detector, video, tmp_path):
     needles(
         *("track", video, "--output", tmp_path / "tips.csv", "--device", "cuda:1"),
-        *("--threshold", 0.25, "--weights", "mine", "--model", "yolot"),
+        *("--threshold", 0.25, "--weights", "mine", "--model", "yolot", "--no-association"),
     )
     assert detector.asked == TrackOptions("mine", "cuda:1", 0.25, "yolot")
+
+
+def test_with_association_fainter_tips_are_asked_for_too(needles, detector, video, tmp_path):
+    needles("track", video, "--output", tmp_path / "tips.csv")
+    assert detector.asked == TrackOptions(faint_share=FAINT_SHARE)
 
 
 def test_an_overlay_shows_every_frame(needles, detector, video, tmp_path):

@@ -32,4 +32,5 @@ class SpotWork(FakeWork):
         if brightest == SPOT:
             row, column = map(float, np.unravel_index(int(frame.argmax()), frame.shape))
             tip = {"x": column, "y": row, "width": 24.0, "height": 14.0, "confidence": 0.83}
-        return {"state": "lost" if tip is None else "detected", "tip": tip, "warnings": []}
+        state = "lost" if tip is None else "detected"
+        return {"state": state, "tip": tip, "warnings": [], "threshold": 0.5}

@@ -46,6 +46,6 @@ def test_with_a_tracker_a_tip_counts_once_it_is_seen_again_and_is_then_predicted
     frames[0, 30, 40], frames[1, 30, 41] = 255, 255
     source = open_frames(write_images(tmp_path / "some", frames), fps=10.0)
     sector = sector_of(source, (4, 6, 60, 46))
-    found = find_tips(source, sector, Brightest(), Tracker(source.size))
+    found = find_tips(source, sector, Brightest(), Tracker(source.size, 0.5))
     states = [answer.state for _, answer in found]
     assert states == ["lost", "detected", "predicted", "predicted"]

@@ -14,6 +14,7 @@ from needle_backend.us.tips import DETECTED, LOST, PREDICTED, Tip
 from needle_backend.us.track import Association, Tracker
 
 SIZE = (640, 480)
+THRESHOLD = 0.5
 STEP_S = 1 / 30
 LIMIT_S = Association().longest_prediction_s
 
@@ -23,7 +24,7 @@ def tip_at(x, y, confidence=0.8):
 
 
 def follow(tips, tracker=None, step_s=STEP_S):
-    tracker = tracker or Tracker(SIZE)
+    tracker = tracker or Tracker(SIZE, THRESHOLD)
     return [tracker.follow(i, i * step_s, tip) for i, tip in enumerate(tips)]
 
 
@@ -85,7 +86,8 @@ def test_frames_of_twice_the_size_give_the_same_answers_at_twice_the_place(tips)
     def doubled(tip):
         return replace(tip, x=2 * tip.x, y=2 * tip.y)
 
-    larger = follow([tip and doubled(tip) for tip in tips], Tracker((2 * SIZE[0], 2 * SIZE[1])))
+    twice = Tracker((2 * SIZE[0], 2 * SIZE[1]), THRESHOLD)
+    larger = follow([tip and doubled(tip) for tip in tips], twice)
     for one, other in zip(follow(tips), larger, strict=True):
         if one.state == other.state != LOST:
             assert (other.tip.x, other.tip.y) == pytest.approx((2 * one.tip.x, 2 * one.tip.y))
@@ -140,7 +142,7 @@ def test_a_predicted_tip_goes_on_as_it_went():
 
 
 def test_a_recording_that_starts_over_is_followed_anew():
-    tracker = Tracker(SIZE)
+    tracker = Tracker(SIZE, THRESHOLD)
     follow([tip_at(100, 200)] * 5, tracker)
     assert tracker.follow(0, 0.0, tip_at(100, 200)).state == LOST
     assert tracker.follow(1, STEP_S, tip_at(100, 200)).state == DETECTED
@@ -153,6 +155,38 @@ def test_what_is_doubted_in_every_frame_is_never_shown_but_a_believed_tip_is_fol
     assert [answer.state for answer in follow(believed + doubted)][1:] == [DETECTED] * 29
 
 
+def test_what_never_moves_is_shown_for_a_while_only_and_at_once_when_it_moves():
+    stays = [tip_at(100, 200)] * 90
+    states = [
+        answer.state for answer in follow([*stays, *(tip_at(100 + 2 * i, 200) for i in range(12))])
+    ]
+    assert states[1:46] == [DETECTED] * 45
+    assert set(states[46:90]) == {LOST}
+    assert states[-3:] == [DETECTED] * 3
+
+
+def test_what_never_moves_must_be_surer():
+    assert {answer.state for answer in follow([tip_at(100, 200, 0.55)] * 60)} == {LOST}
+    moves = follow([tip_at(100 + i, 200, 0.55) for i in range(60)])
+    assert [answer.state for answer in moves[-40:]] == [DETECTED] * 40
+
+
+def test_a_tip_that_has_moved_is_followed_through_a_pause():
+    tips = [tip_at(100 + i, 200) for i in range(30)] + [tip_at(130, 200)] * 120
+    assert [answer.state for answer in follow(tips)][1:] == [DETECTED] * 149
+
+
+def test_a_tip_that_is_followed_may_be_fainter_than_one_that_appears():
+    faint = 0.6 * THRESHOLD
+    assert {
+        answer.state for answer in follow([tip_at(100 + i, 200, faint) for i in range(60)])
+    } == {LOST}
+    tips = [tip_at(100 + i, 200) for i in range(20)] + [
+        tip_at(120 + i, 200, faint) for i in range(20)
+    ]
+    assert [answer.state for answer in follow(tips)][1:] == [DETECTED] * 39
+
+
 def test_when_told_to_believe_at_once_the_first_detection_is_shown():
-    tracker = Tracker(SIZE, Association(seen_at_least=1))
+    tracker = Tracker(SIZE, THRESHOLD, Association(seen_at_least=1))
     assert tracker.follow(0, 0.0, tip_at(100, 200)).state == DETECTED

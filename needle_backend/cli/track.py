@@ -91,8 +91,9 @@ def track(
         bool,
         typer.Option(
             help="Follow one tip from frame to frame: a detection counts once it is seen again "
-            "near by with a mean confidence of 0.5, and the tip is predicted for at most 0.5 s. "
-            "Switch it off for images that do not follow one another."
+            "near by; what never moves is taken for anatomy after 1.5 s; the tip "
+            "is predicted for at most 0.5 s. Switch it off for images that do not follow one "
+            "another."
         ),
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -107,7 +108,7 @@ def track(
     from needle_backend.us.stream import parse_address
     from needle_backend.us.tip_sending import tip_server
     from needle_backend.us.tips import TrackOptions
-    from needle_backend.us.track import Tracker
+    from needle_backend.us.track import FAINT_SHARE, Tracker
     from needle_backend.us.track_table import write_tips
 
     address = parse_address(input)
@@ -125,9 +126,11 @@ def track(
         else:
             source = outputs.enter_context(stream_until_interrupted(address, seconds))
         sector = sector_of(source, region)
-        detector = make_detector(TrackOptions(weights, device, threshold, model.value))
         follows = association and source.count != 1  # one image has none to be seen again in
-        tracker = Tracker(source.size) if follows else None
+        faint_share = FAINT_SHARE if follows else 1.0
+        options = TrackOptions(weights, device, threshold, model.value, faint_share)
+        detector = make_detector(options)
+        tracker = Tracker(source.size, detector.threshold) if follows else None
         warn([*_doubts(source, sector, is_live=address is not None), *detector.warnings])
         if overlay is not None:
             hearers.append(outputs.enter_context(_overlay(overlay, source, sector)))

@@ -149,5 +149,6 @@ class NeedleWork:
             "device": detector.device,
             "weights": detector.weights_name,
             "answered_as": detector.answers_as,
+            "threshold": detector.threshold,
             "warnings": list(self._live.warnings),
         }

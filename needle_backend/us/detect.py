@@ -42,6 +42,8 @@ class TipDetector:
         Side of the square that the network sees.
     threshold, device, weights_name
         What is in use.
+    faint_share
+        Tips down to so much of the threshold are answered, too; 1 unless set.
     warnings
         Sentences about what could not be had.
 
@@ -69,6 +71,7 @@ class TipDetector:
         self.warnings = choice.warnings
         self.input_px = settings.input_px
         self.threshold = settings.threshold if threshold is None else threshold
+        self.faint_share = 1.0
         on = torch.device(self.device)
         self.bf16 = (settings.bf16 if bf16 is None else bf16) and has_bf16(on)
         self._network = for_prediction(network, self.bf16)
@@ -84,7 +87,7 @@ class TipDetector:
         """
         square, frame = letterbox(image, self.input_px)
         best = self._best_boxes(square)[:1].numpy()
-        if best[0, 4] < self.threshold:
+        if best[0, 4] < self.threshold * self.faint_share:
             return None
         return _tips(frame.to_source(best[:, :4]), best[:, 4])[0]
 

@@ -83,9 +83,9 @@ def make_detector(options: TrackOptions) -> TipDetector | VideoTipDetector:
     InputError
         When there is no such model, or weights or device cannot be used.
     """
-    asked = options.weights, options.device, options.threshold
-    if options.model == YOLOT:
-        return TipDetector(*asked)
-    if options.model == TIPDET:
-        return VideoTipDetector(*asked)
-    raise InputError(f"There is no model {options.model!r}; use {YOLOT} or {TIPDET}.")
+    models = {YOLOT: TipDetector, TIPDET: VideoTipDetector}
+    if options.model not in models:
+        raise InputError(f"There is no model {options.model!r}; use {' or '.join(models)}.")
+    detector = models[options.model](options.weights, options.device, options.threshold)
+    detector.faint_share = options.faint_share
+    return detector

@@ -39,8 +39,10 @@ class VideoTipDetector:
     ----------
     input_px
         Side of the square that the network sees.
-    device, weights_name
+    threshold, device, weights_name
         What is in use.
+    faint_share
+        Tips down to so much of the threshold are answered, too; 1 unless set.
     answers_as
         How the last frame was answered: ``AS_YOLOT``, ``AS_TWO_STREAMS`` or ``AS_TIPDET``.
     ways
@@ -67,6 +69,7 @@ class VideoTipDetector:
         self.input_px = settings.input_px
         self.threshold = settings.threshold if threshold is None else threshold
         self._yolot_threshold = settings.yolot_threshold if threshold is None else threshold
+        self.faint_share = 1.0
         self._network = for_prediction(network)
         self.reset()
 
@@ -131,7 +134,8 @@ class VideoTipDetector:
         best = int(confidence.argmax())
         sure = float(confidence[best])
         is_yolot = self.answers_as == AS_YOLOT
-        if sure < (self._yolot_threshold if is_yolot else self.threshold):
+        threshold = self._yolot_threshold if is_yolot else self.threshold
+        if sure < threshold * self.faint_share:
             return None
         box = frame.to_source(candidates.boxes[best : best + 1].cpu().numpy())[0]
         return Tip(*(float(value) for value in box), sure)

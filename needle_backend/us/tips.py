@@ -48,12 +48,16 @@ class TrackOptions:
         Least confidence that counts as a tip.
     model
         :data:`YOLOT` or :data:`TIPDET`.
+    faint_share
+        Tips down to so much of the threshold are answered, too, so that one that is followed
+        already is not lost.
     """
 
     weights: str | None = None
     device: str = "auto"
     threshold: float | None = None
     model: str = YOLOT
+    faint_share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,12 @@
 A Kalman filter with constant velocity (Bar-Shalom, Li and Kirubarajan 2001, chapter 6.2: white
 noise as acceleration) predicts where the tip is; a detection counts where it lies near that. What
 appears elsewhere must be seen again, and be likely, before it is believed: a tip that flashes up
-for one frame is never shown, nor one that the detector doubts in every frame. A tip that was
-believed is followed on through doubts.
+for one frame is never shown, nor one that the detector doubts in every frame.
+
+What moves is a needle, what stays where it first appeared may be anatomy: a bright line's end looks
+like a tip in every frame. So a tip that has not moved yet must be surer, and is shown for a while
+only. Once it has moved it is followed on through pauses and doubts, also when it is fainter than a
+detection need be.
 """
 
 from __future__ import annotations
@@ -18,6 +22,9 @@ from needle_backend.us.tips import DETECTED, LOST, PREDICTED, FrameAnswer, Tip
 USUAL_PX = 640
 """The larger side of a frame that the settings in pixels are meant for."""
 
+FAINT_SHARE = 0.5
+"""Detections down to so much of the detector's threshold are worth giving to a tracker."""
+
 
 @dataclass(frozen=True)
 class Association:
@@ -28,7 +35,12 @@ class Association:
     seen_at_least
         So many detections that agree are needed before a tip is shown, or shown elsewhere.
     sure_at_least
-        Their mean confidence must be so high by then; from the eighth on older ones fade.
+        Their mean confidence by then, in thresholds of the detector; from the eighth on older ones
+        fade. Counts for a tip that has moved.
+    moved_px
+        A tip has moved once it was so far from where it first appeared.
+    still_sure_at_least, still_at_most_s
+        The mean confidence of a tip that has not moved, and for how long it is shown.
     longest_prediction_s
         So long a tip is predicted after it was last detected.
     position_px
@@ -43,9 +55,12 @@ class Association:
     """
 
     seen_at_least: int = 2
-    sure_at_least: float = 0.5
+    sure_at_least: float = 0.9
+    moved_px: float = 12.0
+    still_sure_at_least: float = 1.25
+    still_at_most_s: float = 1.5
     longest_prediction_s: float = 0.5
-    position_px: float = 5.0
+    position_px: float = 3.0
     speed_px_s: float = 100.0
     agility_px: float = 100.0
     gate: float = 3.5
@@ -97,9 +112,26 @@ class Motion:
 
 @dataclass(frozen=True)
 class Track:
-    """A tip followed over frames: its motion, its last detection, how often and surely seen."""
+    """A tip followed over frames.
+
+    Attributes
+    ----------
+    motion
+        Where it is now.
+    first_xy, first_s
+        Where and when it appeared.
+    farthest
+        How far from there it has been, in pixels.
+    last, last_s
+        Its last detection.
+    seen, sureness
+        How often it was detected, and its mean confidence.
+    """
 
     motion: Motion
+    first_xy: np.ndarray
+    first_s: float
+    farthest: float
     last: Tip
     last_s: float
     seen: int
@@ -113,19 +145,26 @@ class Tracker:
     ----------
     size
         Columns and rows of the frames.
+    threshold
+        The least confidence that the detector takes for a tip.
     association
         When detections are one tip.
     """
 
     def __init__(
-        self, size: tuple[int, int], association: Association = DEFAULT_ASSOCIATION
+        self,
+        size: tuple[int, int],
+        threshold: float,
+        association: Association = DEFAULT_ASSOCIATION,
     ) -> None:
         self._size = size
+        self._threshold = threshold
         self._association = association
         scale = max(size) / USUAL_PX
         self._position_sd = association.position_px * scale
         self._speed_sd = association.speed_px_s * scale
         self._agility = association.agility_px * scale
+        self._moved = association.moved_px * scale
         self._shown: Track | None = None
         self._doubted: Track | None = None
         self._time_s = -np.inf
@@ -133,6 +172,7 @@ class Tracker:
     def follow(self, frame: int, time_s: float, tip: Tip | None) -> FrameAnswer:
         """Tell what is known of the tip in the next frame, given what was detected in it.
 
+        A detection below the threshold may be given, too: it counts for a tip that is followed.
         Times that go back, as when a recording starts over, start over here, too.
         """
         if time_s <= self._time_s:
@@ -140,6 +180,8 @@ class Tracker:
         self._time_s = time_s
         self._shown = self._carried_on(self._shown, time_s)
         self._doubted = self._carried_on(self._doubted, time_s)
+        if self._shown is not None and self._is_too_still(self._shown, time_s):
+            self._shown, self._doubted = None, self._doubted or self._shown
         if tip is not None:
             self._take(tip, time_s)
         return self._answer(frame, time_s)
@@ -156,9 +198,9 @@ class Tracker:
             return
         if self._is_expected(tip, self._doubted):
             self._doubted = self._seen_again(self._doubted, tip, time_s)
-        else:
+        elif self._doubted is None or tip.confidence >= self._threshold:
             self._doubted = self._first_seen(tip, time_s)
-        if self._is_believed(self._doubted):
+        if self._is_believed(self._doubted, time_s):
             self._shown, self._doubted = self._doubted, None
 
     def _is_expected(self, tip: Tip, track: Track | None) -> bool:
@@ -167,20 +209,41 @@ class Tracker:
         off = track.motion.deviations(_xy(tip), self._position_sd)
         return off <= self._association.gate
 
-    def _is_believed(self, track: Track) -> bool:
+    def _is_believed(self, track: Track, time_s: float) -> bool:
         needed = self._association
-        return track.seen >= needed.seen_at_least and track.sureness >= needed.sure_at_least
+        return (
+            track.seen >= needed.seen_at_least
+            and track.sureness >= needed.sure_at_least * self._threshold
+            and not self._is_too_still(track, time_s)
+        )
+
+    def _is_too_still(self, track: Track, time_s: float) -> bool:
+        """Tell whether it may be anatomy: it has not moved, and is not sure, or for too long."""
+        needed = self._association
+        is_sure = track.sureness >= needed.still_sure_at_least * self._threshold
+        is_new = time_s - track.first_s <= needed.still_at_most_s
+        return track.farthest < self._moved and not (is_sure and is_new)
 
     def _first_seen(self, tip: Tip, time_s: float) -> Track:
-        mean = np.stack([_xy(tip), np.zeros(2)])
+        xy = _xy(tip)
         covariance = np.diag([self._position_sd**2, self._speed_sd**2])
-        return Track(Motion(time_s, mean, covariance), tip, time_s, 1, tip.confidence)
+        motion = Motion(time_s, np.stack([xy, np.zeros(2)]), covariance)
+        return Track(motion, xy, time_s, 0.0, tip, time_s, 1, tip.confidence)
 
     def _seen_again(self, track: Track, tip: Tip, time_s: float) -> Track:
         motion = track.motion.seen_at(_xy(tip), self._position_sd)
+        away = float(np.hypot(*(motion.mean[0] - track.first_xy)))
         seen = track.seen + 1
         surer = (tip.confidence - track.sureness) / min(seen, REMEMBERED)
-        return Track(motion, tip, time_s, seen, track.sureness + surer)
+        return replace(
+            track,
+            motion=motion,
+            farthest=max(track.farthest, away),
+            last=tip,
+            last_s=time_s,
+            seen=seen,
+            sureness=track.sureness + surer,
+        )
 
     def _answer(self, frame: int, time_s: float) -> FrameAnswer:
         track = self._shown

@@ -33,7 +33,8 @@ def _slow_machine(monkeypatch, needle_tip_us):
     """Let images come as slowly as a busy machine shows them."""
     from NeedleTipUSLib import tracking
 
-    patient = partial(Tracker, association=Association(longest_prediction_s=PREDICTED_S))
+    slow = Association(longest_prediction_s=PREDICTED_S, still_at_most_s=60.0)
+    patient = partial(Tracker, association=slow)
     monkeypatch.setattr(tracking, "Tracker", patient)
     monkeypatch.setattr(tracking, "STALLED_S", 10.0)
 

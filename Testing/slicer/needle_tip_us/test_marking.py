@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
+from needle_backend.us.tips import TrackOptions
 from slicer_harness.live_tip import (
     LOST,
     SEEN,
@@ -173,16 +174,14 @@ def test_what_the_user_chooses_reaches_the_backend(needle_tip_us, stream, wait_u
     panel.logic.use(lambda: backend)
     panel.ui.volumeSelector.setCurrentNode(stream)
     panel.ui.thresholdSpinBox.value = 0.45
+    panel.ui.modelComboBox.currentIndex = 1
     panel.ui.deviceComboBox.currentIndex = 1
     panel.ui.weightsLineEdit.text = "mine.safetensors"
+    panel.ui.associationCheckBox.checked = False
     panel.ui.startButton.click()
     wait_until(lambda: bool(backend.asked))
     _frame, options = backend.asked[0]
-    assert (options.threshold, options.device, options.weights) == (
-        0.45,
-        "cpu",
-        "mine.safetensors",
-    )
+    assert options == TrackOptions("mine.safetensors", "cpu", 0.45, "tipdet")
     needle_tip_us.close(panel)
 
 
