@@ -99,11 +99,13 @@ class Stream:
         """How many images were answered."""
         return len(self.latencies_s)
 
-    def run(self, frames: int, fps: float) -> dict[str, Any]:
-        """Send so many images and return the memory in MB along the way."""
+    def run(self, frames: int, fps: float, longest_s: float = np.inf) -> dict[str, Any]:
+        """Send so many images, for so long at most; return the memory in MB along the way."""
         megabytes = []
         started_s = time.monotonic()
         for number in range(frames):
+            if time.monotonic() - started_s > longest_s:
+                break
             if fps:
                 until(lambda number=number: time.monotonic() >= started_s + number / fps)
                 self.send()
@@ -145,6 +147,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--frames", type=int, help="instead of --seconds")
+    parser.add_argument("--longest", type=float, default=np.inf, help="end after so many minutes")
     arguments = parser.parse_args()
     frames = arguments.frames or round(arguments.seconds * arguments.fps)
     load_module(TESTING.parent / "NeedleTipUS" / "NeedleTipUS.py")
@@ -166,12 +169,14 @@ def measure(arguments: argparse.Namespace, frames: int, facts: dict[str, Any]) -
     stream.states.clear()
     stream.strays = 0  # the image that was there before the first one sent has no number
     dropped_before = stream.logic.tracking.statistics.dropped
-    run = stream.run(frames, arguments.fps)
+    sent_before = stream.sent
+    run = stream.run(frames, arguments.fps, 60 * arguments.longest)
+    images = stream.sent - sent_before
     latencies_ms = 1000 * np.array(stream.latencies_s)
     report = {
         "benchmark": "us_live",
         "machine": facts,
-        "source": {"size": [COLUMNS, ROWS], "fps": arguments.fps, "images": frames},
+        "source": {"size": [COLUMNS, ROWS], "fps": arguments.fps, "images": images},
         "answers_a_second": round(stream.answered / run["seconds"], 1),
         "latency_ms": {
             name: round(float(np.percentile(latencies_ms, share)), 1)
