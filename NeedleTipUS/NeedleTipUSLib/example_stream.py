@@ -67,8 +67,9 @@ class BrightestPixel:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             job, frame, number, time_s = waiting
-            about = {"frame": number, "time_s": time_s, "threshold": THRESHOLD, "warnings": []}
-            job.finish({**about, **brightest(frame)})
+            about = {"frame": number, "time_s": time_s, "threshold": THRESHOLD}
+            how = {"answered_as": "brightness", "warnings": []}
+            job.finish({**about, **how, **brightest(frame)})
 
 
 def brightest(frame: np.ndarray) -> dict[str, object]:

@@ -78,7 +78,10 @@ class LivePanel:
             answers=figures.answers_a_second,
             dropped=figures.dropped,
         )
-        self._ui.statisticsLabel.text = "\n".join(filter(None, (rates, latency)))
+        model = ""
+        if figures.answered_as:
+            model = _("answers of {model}").format(model=figures.answered_as)
+        self._ui.statisticsLabel.text = "\n".join(filter(None, (rates, latency, model)))
 
     def show_notice(self, notice: str) -> None:
         """Say what the user should know."""

@@ -24,6 +24,8 @@ class LiveFigures:
         From the node's event to the marker moved.
     dropped
         Images overtaken by newer ones since the start.
+    answered_as
+        What the last answer is of: a model that remembers needs to have seen some images first.
     """
 
     images_a_second: float
@@ -31,6 +33,7 @@ class LiveFigures:
     latency_median_ms: float | None
     latency_p95_ms: float | None
     dropped: int
+    answered_as: str
 
 
 class LiveStatistics:
@@ -49,6 +52,7 @@ class LiveStatistics:
         self._answers: deque[tuple[float, float]] = deque()
         self.answered = 0
         self.dropped = 0
+        self._answered_as = ""
 
     def image_arrived(self) -> None:
         """Count an image."""
@@ -58,9 +62,10 @@ class LiveStatistics:
         """Count an image that was overtaken."""
         self.dropped += 1
 
-    def marker_moved(self, latency_s: float) -> None:
+    def marker_moved(self, latency_s: float, answered_as: str = "") -> None:
         """Count an answer that is on the screen, so long after its image."""
         self.answered += 1
+        self._answered_as = answered_as
         self._answers.append((self._clock(), latency_s))
 
     def figures(self) -> LiveFigures:
@@ -79,4 +84,5 @@ class LiveStatistics:
             latency_median_ms=median,
             latency_p95_ms=p95,
             dropped=self.dropped,
+            answered_as=self._answered_as,
         )

@@ -224,7 +224,8 @@ class Tracking:
             self._lose(notice.format(budget=1000 * self._settings.budget_s))
             return
         self._listener.on_sighting(self._sighting(answer, asked, found_with["threshold"]))
-        self.statistics.marker_moved(time.monotonic() - asked.arrived_s)
+        latency_s = time.monotonic() - asked.arrived_s
+        self.statistics.marker_moved(latency_s, found_with["answered_as"])
         self._listener.on_notice(" ".join([*doubts_of(asked.image), *found_with["warnings"]]))
 
     def _is_too_late(self, asked: Asked) -> bool:

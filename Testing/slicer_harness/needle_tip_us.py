@@ -27,10 +27,11 @@ class SpotWork(FakeWork):
             case 253:
                 raise InputError("There are no weights us_yolot; train some.")
             case 252:
-                time.sleep(0.2)
+                time.sleep(0.6)
         tip = None
         if brightest == SPOT:
             row, column = map(float, np.unravel_index(int(frame.argmax()), frame.shape))
             tip = {"x": column, "y": row, "width": 24.0, "height": 14.0, "confidence": 0.83}
         state = "lost" if tip is None else "detected"
-        return {"state": state, "tip": tip, "warnings": [], "threshold": 0.5}
+        how = {"threshold": 0.5, "answered_as": "brightness", "warnings": []}
+        return {"state": state, "tip": tip, **how}
