@@ -92,6 +92,14 @@ def test_with_association_fainter_tips_are_asked_for_too(needles, detector, vide
     assert detector.asked == TrackOptions(faint_share=FAINT_SHARE)
 
 
+def test_activation_is_yolots_only(needles, detector, video, tmp_path):
+    code, _, err = needles(
+        *("track", video, "--output", tmp_path / "tips.csv", "--model", "tipdet"),
+        *("--activation", tmp_path / "where.png"),
+    )
+    assert (code, "leave --model tipdet out" in err) == (2, True)
+
+
 def test_an_overlay_shows_every_frame(needles, detector, video, tmp_path):
     code, out, _ = needles(
         *("track", video, "--output", tmp_path / "tips.csv", "--overlay", tmp_path / "out.mp4")

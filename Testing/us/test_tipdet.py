@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,11 +18,19 @@ from needle_backend.us.candidates import candidates_of
 from needle_backend.us.detect import TipDetector
 from needle_backend.us.flow import FRAMES_APART, motion_image
 from needle_backend.us.keyframes import KeyframeMemory, with_margin
+from needle_backend.us.live import make_detector
 from needle_backend.us.network import Yolot
 from needle_backend.us.preprocess import letterbox, normalised
 from needle_backend.us.tipdet import VideoTipDetector, judged
 from needle_backend.us.tipdet_network import TipDet, motion_input
-from needle_backend.us.tips import AS_TIPDET, AS_TWO_STREAMS, AS_YOLOT
+from needle_backend.us.tips import (
+    AS_TIPDET,
+    AS_TWO_STREAMS,
+    AS_YOLOT,
+    TIPDET,
+    YOLOT,
+    TrackOptions,
+)
 
 INPUT_PX = 64
 
@@ -144,6 +153,15 @@ def test_first_frames_count_from_yolots_threshold(tmp_path, frames):
     detector = VideoTipDetector(path, "cpu")
     answers = [detector.detect(frame) is not None for frame in frames]
     assert answers == [False] * FRAMES_APART + [True] * (len(frames) - FRAMES_APART)
+
+
+def test_the_model_that_is_asked_for_is_the_one_that_looks(weights, tmp_path):
+    asked = TrackOptions(weights, "cpu", 0.25, TIPDET)
+    detector = make_detector(asked)
+    assert isinstance(detector, VideoTipDetector)
+    assert detector.threshold == 0.25
+    yolot = replace(asked, weights=str(write_untrained_weights(tmp_path)), model=YOLOT)
+    assert isinstance(make_detector(yolot), TipDetector)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
