@@ -127,8 +127,8 @@ def run(arm: Arm, seed: int, options: argparse.Namespace) -> None:
     data = [getattr(options, name) for name in arm.data]
     settings = arm.settings(seed)
     start = None if arm.from_random else write_start(settings, place / "start.safetensors")
-    weights = find_weights(str(train(settings, data, place, start)))
-    network, inputs = load_network(weights, "cpu")
+    weights = train(settings, data, place, start)
+    network, inputs = load_network(find_weights(str(weights)), "cpu")
     result = {
         "seed": seed,
         "parameters": sum(p.numel() for p in network.parameters()),
