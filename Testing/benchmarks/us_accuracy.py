@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,18 @@ from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import find_sector, sector_of
 from needle_backend.us.tips import FrameAnswer
 from needle_backend.us.track import FAINT_SHARE, Tracker
-from needle_backend.us.training.evaluate import SCALE_PX, evaluate
+from needle_backend.us.training.evaluate import (
+    SCALE_PX,
+    ComparedFrame,
+    answer_error_px,
+    evaluate,
+)
 from needle_backend.us.training.evaluate_files import compare, read_sequence_truth
 from needle_backend.us.training.patches import read_grey
 
 NEAR_PX = 20.0
+RECALL = 0.7
+"""Besides the threshold's, needle-free images are judged where so many tips are found."""
 
 
 def main() -> None:
@@ -46,7 +55,10 @@ def main() -> None:
     if arguments.sequences:
         report["sequences"] = on_sequences(detector, arguments.sequences, threshold)
     if arguments.needle_free:
-        report["needle_free"] = on_needle_free(detector, arguments.needle_free, threshold)
+        at_recall = report.get("sequences", {}).get("threshold_at_recall")
+        report["needle_free"] = on_needle_free(
+            detector, arguments.needle_free, threshold, at_recall
+        )
     if arguments.labels:
         report["labelled"] = on_labelled(detector, arguments.labels, threshold)
     with written_whole(arguments.output / "us_accuracy.json") as temporary:
@@ -63,7 +75,23 @@ def on_sequences(detector: TipDetector, folder: Path, threshold: float) -> dict[
         frames = read_sequence_truth(truth)
         single[truth.parent.name] = compare(frames, answers)
         associated[truth.parent.name] = compare(frames, followed(answers, source.size, threshold))
-    return {"single": evaluate(single, threshold), "associated": evaluate(associated)}
+    return {
+        "single": evaluate(single, threshold),
+        "associated": evaluate(associated),
+        "threshold_at_recall": threshold_at_recall([f for one in single.values() for f in one]),
+    }
+
+
+def threshold_at_recall(frames: Sequence[ComparedFrame]) -> float | None:
+    """Return from which confidence on answers hit :data:`RECALL` of the tips, if ever."""
+    with_tip = [frame for frame in frames if len(frame.true_boxes)]
+    hits = [
+        frame.scores.max()
+        for frame in with_tip
+        if len(frame.scores) and answer_error_px(frame) <= NEAR_PX
+    ]
+    wanted = math.ceil(RECALL * len(with_tip))
+    return float(sorted(hits, reverse=True)[wanted - 1]) if len(hits) >= wanted else None
 
 
 def followed(
@@ -80,7 +108,9 @@ def followed(
     ]
 
 
-def on_needle_free(detector: TipDetector, folder: Path, threshold: float) -> dict[str, Any]:
+def on_needle_free(
+    detector: TipDetector, folder: Path, threshold: float, at_recall: float | None
+) -> dict[str, Any]:
     """Return answers an image, over all and by the beginning of the images' names."""
     confidence = defaultdict(list)
     for path in sorted(folder.glob("*.png")):
@@ -91,6 +121,7 @@ def on_needle_free(detector: TipDetector, folder: Path, threshold: float) -> dic
     return {
         "images": len(every),
         "detections_an_image": float(np.mean(every >= threshold)),
+        "detections_at_recall": at_recall and float(np.mean(every >= at_recall)),
         "by_group": {
             name: {"images": len(values), "rate": float(np.mean(np.array(values) >= threshold))}
             for name, values in confidence.items()
