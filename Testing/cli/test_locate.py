@@ -41,11 +41,12 @@ def test_options_reach_the_localizer(needles, ct_file, answer, two_found):
     code, _, _ = needles(
         *("locate", ct_file, "--count", 7, "--length", 200, "--length-tolerance", 20),
         *("--device", "cpu", "--solver", "paper", "--weights", "w18"),
+        *("--pair-weights", "p32"),
         *("--tip-threshold", 0.1, "--handle-threshold", 0.3),
     )
     assert code == 0
     assert localizer.asked[0][1] == LocateOptions(
-        7, 200.0, 20.0, "cpu", "paper", "w18", tip_threshold=0.1, handle_threshold=0.3
+        7, 200.0, 20.0, "cpu", "paper", "w18", "p32", tip_threshold=0.1, handle_threshold=0.3
     )
 
 

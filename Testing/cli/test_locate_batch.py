@@ -80,6 +80,7 @@ def test_a_bad_study_is_told_at_the_end_and_stops_nothing(batch, tmp_path):
         (("--json",), "leave them out with --batch"),
         (("--method", "classical"), "leave out --method"),
         (("--weights", "no-such"), "No weights at"),
+        (("--pair-weights", "no-such"), "No weights at"),
         (("--dask", "nonsense://x"), "No Dask scheduler answers at"),
     ],
 )

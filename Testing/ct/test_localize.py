@@ -14,6 +14,7 @@ from needle_backend.core.errors import Cancelled, InputError
 from needle_backend.core.needles import LocateOptions
 from needle_backend.core.progress import CancelToken, no_progress
 from needle_backend.core.volume import Volume
+from needle_backend.core.weights import DEFAULT_PAIR_WEIGHTS
 from needle_backend.ct import localize
 from needle_backend.ct.classical import ClassicalLocalizer
 from needle_backend.ct.localize import InProcessLocalizer
@@ -140,3 +141,21 @@ def test_a_method_is_chosen_by_its_name():
     assert isinstance(localizer_of("classical"), ClassicalLocalizer)
     with pytest.raises(InputError, match="no method 'magic'; choose one of network, classical"):
         localizer_of("magic")
+
+
+def test_weights_that_judge_pairs_are_chosen_by_name_and_told(options, volume):
+    chosen = replace(options, pair_weights=DEFAULT_PAIR_WEIGHTS)
+    result = InProcessLocalizer().locate(volume, chosen, no_progress, CancelToken())
+    by_default = InProcessLocalizer().locate(volume, options, no_progress, CancelToken())
+    assert result.needles == by_default.needles
+    assert result.weights == f"{by_default.weights} and {DEFAULT_PAIR_WEIGHTS}"
+
+
+def test_weights_that_do_not_judge_pairs_are_refused_before_the_work(options, volume):
+    def begun(stage: str, share: float) -> None:
+        raise AssertionError(stage)
+
+    with pytest.raises(InputError, match="needles train pairs"):
+        InProcessLocalizer().locate(
+            volume, replace(options, pair_weights=options.weights), begun, CancelToken()
+        )

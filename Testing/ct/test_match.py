@@ -13,6 +13,7 @@ from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import Matching, match
 from needle_backend.ct.pairs import UNSEEN, Pairs
 from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.score import score_pairs
 from needle_backend.ct.solvers import SOLVERS
 from needle_backend.ct.training.evaluate import compare_ends
@@ -24,7 +25,7 @@ def posed(case: Case, solver: str = "default") -> Posed:
     tips, handles = (fuse_over_slices(case.detections, k, case.volume) for k in (TIP, HANDLE))
     tophat = white_top_hat(case.volume.array)
     options = LocateOptions(solver=solver)
-    return score_pairs(tips, handles, tophat, case.volume, options), tips, handles
+    return score_pairs(tips, handles, TopHat.of(tophat, case.volume), options), tips, handles
 
 
 def found(case: Case, problem: Posed, matching: Matching) -> int:
@@ -106,13 +107,17 @@ def test_the_same_input_gives_the_same_needles(problem):
 def test_a_picture_without_shafts_holds_no_needles(case):
     tips, handles = (fuse_over_slices(case.detections, k, case.volume) for k in (TIP, HANDLE))
     noise = np.random.default_rng(1).normal(20, 12, case.volume.array.shape).clip(0)
-    pairs = score_pairs(tips, handles, noise.astype(np.int16), case.volume, LocateOptions())
+    pairs = score_pairs(
+        tips, handles, TopHat.of(noise.astype(np.int16), case.volume), LocateOptions()
+    )
     assert len(match(pairs, tips, handles, None).chosen) == 0
 
 
 def test_no_ends_give_no_needles(case):
     nothing = Ends(np.zeros((0, 3)), np.zeros(0), np.zeros(0), np.zeros(0, int))
-    pairs = score_pairs(nothing, nothing, case.volume.array, case.volume, LocateOptions())
+    pairs = score_pairs(
+        nothing, nothing, TopHat.of(case.volume.array, case.volume), LocateOptions()
+    )
     for solver in SOLVERS:
         matching = match(pairs, nothing, nothing, None, solver)
         assert len(matching.chosen) == 0
@@ -158,4 +163,5 @@ def test_one_hub_seen_on_two_slices_holds_one_needle_and_leaves_no_handle_over()
 
 
 def _seen(case: Case, tips: Ends, handles: Ends) -> tuple:
-    return tips, handles, white_top_hat(case.volume.array), case.volume, LocateOptions()
+    tophat = TopHat.of(white_top_hat(case.volume.array), case.volume)
+    return tips, handles, tophat, LocateOptions()

@@ -14,6 +14,7 @@ from needle_backend.ct.ends import HANDLE, TIP, Ends
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.pairs import UNSEEN, Pairs
 from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.score import (
     FIRST_LOOK,
     SECOND_LOOK,
@@ -42,8 +43,8 @@ def perfect_ends(case: Case) -> tuple[Ends, Ends]:
 
 
 def scored(case: Case, tips: Ends, handles: Ends, **options) -> Pairs:
-    tophat = white_top_hat(case.volume.array)
-    return score_pairs(tips, handles, tophat, case.volume, replace(OPTIONS, **options))
+    tophat = TopHat.of(white_top_hat(case.volume.array), case.volume)
+    return score_pairs(tips, handles, tophat, replace(OPTIONS, **options))
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +93,8 @@ def test_the_scores_do_not_depend_on_the_order_of_the_ends(case):
 
 
 def test_a_length_that_confident_pairs_share_speaks_for_a_pair(case):
-    tophat = white_top_hat(case.volume.array)
-    pairs = score_detected(*perfect_ends(case), tophat, case.volume, OPTIONS)
+    tophat = TopHat.of(white_top_hat(case.volume.array), case.volume)
+    pairs = score_detected(*perfect_ends(case), tophat, OPTIONS)
     right = pairs.tip == pairs.handle
     far_off = np.abs(pairs.length_mm[:, None] - pairs.length_mm[right]).min(axis=1) > 8
     assert pairs.length_support[right].min() > 0
@@ -119,7 +120,7 @@ def test_a_single_slice_is_enough():
     one = np.ones(1)
     tips = Ends(np.array([[30.0, 20.0, 0.0]]), np.array([-90.0]), one, one.astype(int))
     handles = Ends(np.array([[30.0, 210.0, 0.0]]), np.array([90.0]), one, one.astype(int))
-    pairs = score_pairs(tips, handles, volume.array, volume, OPTIONS)
+    pairs = score_pairs(tips, handles, TopHat.of(volume.array, volume), OPTIONS)
     assert pairs.score[0] > 0
 
 

@@ -17,7 +17,9 @@ from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import HANDLE, TIP, Ends
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import match
+from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.score import score_pairs
 from needle_backend.ct.solvers import SOLVERS
 
@@ -65,11 +67,11 @@ def dense_case(seed: int, needles: int) -> Case:
 
 
 def _dense_timings(case: Case, repeats: int, device: str) -> dict[str, Timing]:
-    volume, tophat, tips, handles = case
+    _, _, tips, handles = case
     timings = {}
     for solver in SOLVERS:
         options = LocateOptions(solver=solver)
-        score = partial(score_pairs, tips, handles, tophat, volume, options, device)
+        score = partial(_scored, case, options, device)
         pairs = score()
         timings[solver] = timed(partial(match, pairs, tips, handles, NEEDLES, solver), repeats)
         if solver == "default":
@@ -80,13 +82,19 @@ def _dense_timings(case: Case, repeats: int, device: str) -> dict[str, Timing]:
 
 def _both(case: Case, repeats: int, device: str) -> Timing:
     """Time scoring and the default solver together."""
-    volume, tophat, tips, handles = case
+    _, _, tips, handles = case
 
     def score_and_match() -> None:
-        pairs = score_pairs(tips, handles, tophat, volume, LocateOptions(), device)
+        pairs = _scored(case, LocateOptions(), device)
         match(pairs, tips, handles, None, "default")
 
     return timed(score_and_match, repeats)
+
+
+def _scored(case: Case, options: LocateOptions, device: str) -> Pairs:
+    volume, tophat, tips, handles = case
+    seen_lps = np.concatenate((tips.points_lps, handles.points_lps))
+    return score_pairs(tips, handles, TopHat.around(seen_lps, tophat, volume, device), options)
 
 
 def _median(timings: Sequence[Timing]) -> Timing:

@@ -11,6 +11,7 @@ from needle_backend.cli.terminal import progress_bar, warn
 from needle_backend.core.errors import BackendError, InputError
 from needle_backend.core.files import check_writable
 from needle_backend.core.needles import LocateOptions
+from needle_backend.core.weights import DEFAULT_CT_WEIGHTS, DEFAULT_PAIR_WEIGHTS, find_weights
 
 
 def locate_folder(
@@ -26,17 +27,18 @@ def locate_folder(
         At the end, when studies failed.
     """
     from needle_backend.core.runner import choose_runner
-    from needle_backend.core.weights import find_weights
     from needle_backend.ct.studies import find_studies, locate_studies, write_summary
 
     if output is None:
         raise InputError("--batch needs a folder to write to; give it with --output.")
     summary = output / "summary.csv"
     check_writable(summary)
-    weights = find_weights(options.weights)
-    if options.weights is not None:
-        options = replace(options, weights=str(weights.path.absolute()))
     # A cluster's workers are at home in other folders.
+    options = replace(
+        options,
+        weights=_checked(options.weights, DEFAULT_CT_WEIGHTS),
+        pair_weights=_checked(options.pair_weights, DEFAULT_PAIR_WEIGHTS),
+    )
     studies = find_studies(folder.absolute(), output.absolute())
     done_before = sum(study.is_done for study in studies)
     failures: dict[str, str] = {}
@@ -56,3 +58,9 @@ def locate_folder(
             f"{len(failures)} of {len(studies)} studies failed; {summary} says why, and the same "
             "command tries them again."
         )
+
+
+def _checked(weights: str | None, default: str) -> str | None:
+    """Return where chosen weights lie, for whoever works in another folder; None stays as it is."""
+    found = find_weights(weights, default)
+    return None if weights is None else str(found.path.absolute())

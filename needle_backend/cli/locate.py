@@ -64,6 +64,9 @@ def locate(
     weights: Annotated[
         str | None, typer.Option(help="Weights by name or file; see needles info.")
     ] = None,
+    pair_weights: Annotated[
+        str | None, typer.Option(help="The same of what judges pairs of ends; needles train pairs.")
+    ] = None,
     tip_threshold: Annotated[
         float, typer.Option(help="Weakest sight of a tip that counts, 0 to 1.")
     ] = _DEFAULTS.tip_threshold,
@@ -109,6 +112,7 @@ def locate(
         device=device,
         solver=solver,
         weights=weights,
+        pair_weights=pair_weights,
         tip_threshold=tip_threshold,
         handle_threshold=handle_threshold,
         method=method.value,

@@ -19,12 +19,12 @@ def pairs(
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
 ) -> None:
-    """Train the networks that tell needles from wrong pairs, and put their ends right."""
+    """Train the network that tells needles from wrong pairs, and puts their ends right."""
     from needle_backend.ct.training.train_pairs import train_pairs
 
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    for trained in train_pairs(data, output, weights, typer.echo):
-        typer.echo(f"Trained weights and their model card: {trained}")
+    trained = train_pairs(data, output, weights, typer.echo)
+    typer.echo(f"Trained weights and their model card: {trained}")

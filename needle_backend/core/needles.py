@@ -91,7 +91,9 @@ class LocateOptions:
     solver
         Name of the matching solver (:mod:`needle_backend.ct.match`).
     weights
-        Path of a weights file; None for the shipped default.
+        Name or path of the detector's weights; None for the shipped ones.
+    pair_weights
+        The same of the network that judges pairs of detected ends.
     tip_threshold, handle_threshold
         Weakest sight of an end on a slice that counts, 0..1; matching decides what becomes of it.
     method
@@ -104,6 +106,7 @@ class LocateOptions:
     device: str = "auto"
     solver: str = "default"
     weights: str | None = None
+    pair_weights: str | None = None
     tip_threshold: float = 0.2
     handle_threshold: float = 0.2
     method: str = "network"

@@ -21,7 +21,6 @@ WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "Weights"
 
 DEFAULT_CT_WEIGHTS = "ct_hrnet_w18_small"
 DEFAULT_PAIR_WEIGHTS = "ct_pairs"
-DEFAULT_END_WEIGHTS = "ct_ends"
 DEFAULT_US_WEIGHTS = "us_yolot"
 DEFAULT_TIPDET_WEIGHTS = "us_tipdet"
 

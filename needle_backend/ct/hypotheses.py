@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from needle_backend.core.geometry import unit_vectors
-from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
 from needle_backend.ct.pairs import UNSEEN, Pairs, best_of_each
-from needle_backend.ct.shaft import glance, shaft_evidence
+from needle_backend.ct.sampling import TopHat
+from needle_backend.ct.shaft import glance, ridge_shifts, shaft_evidence
 from needle_backend.ct.trace import trace_shafts
 
 LEAST_MOVE_MM, LARGEST_MOVE_MM = 3.0, 25.0
@@ -59,9 +59,7 @@ def placed_pairs(
     lengths_aside: np.ndarray,
     shared_mm: np.ndarray,
     tip_count: int,
-    tophat: np.ndarray,
-    volume: Volume,
-    device: str = "cpu",
+    tophat: TopHat,
 ) -> Pairs:
     """Return pairs with placed tips, not scored yet.
 
@@ -85,8 +83,8 @@ def placed_pairs(
     lines = _lines_of_pairs(detected, lengths_aside, shared_mm, settled, rival)
     if len(shared_mm) > 0:
         unsure = np.flatnonzero(~settled & (handles.score >= LEAST_HUB_HEATMAP))
-        lines = lines.joined(_traced_lines(handles, unsure, shared_mm, tophat, volume))
-    return _as_pairs(lines, detected, handles, tip_count, tophat, volume, device)
+        lines = lines.joined(_traced_lines(handles, unsure, shared_mm, tophat))
+    return _as_pairs(lines, detected, handles, tip_count, tophat)
 
 
 def _lines_of_pairs(
@@ -118,21 +116,21 @@ def _lines_of_pairs(
 
 
 def _traced_lines(
-    handles: Ends, chosen: np.ndarray, shared_mm: np.ndarray, tophat: np.ndarray, volume: Volume
+    handles: Ends, chosen: np.ndarray, shared_mm: np.ndarray, tophat: TopHat
 ) -> _Lines:
     """Lay tips on shafts followed from handles, at the lengths that most needles share."""
-    rays = trace_shafts(handles, chosen, tophat, volume)
+    rays = trace_shafts(handles, chosen, tophat)
     tried = shared_mm[:LENGTHS_TRIED]
     handle = np.repeat(rays.handle, len(tried))
     handles_lps = handles.points_lps[handle]
     length_mm = np.tile(tried, len(rays.handle))[:, None]
     tips_lps = handles_lps + length_mm * np.repeat(rays.direction, len(tried), axis=0)
-    promise = glance(tips_lps, handles_lps, tophat, volume)
+    promise = glance(tips_lps, handles_lps, tophat)
     kept = best_of_each(handle, promise, TRACED_PER_HANDLE, np.inf)
     handle, handles_lps = handle[kept], handles_lps[kept]
     length_mm, tips_lps = length_mm[kept], tips_lps[kept]
     for _ in range(SHIFTS_OF_TRACED):
-        shift = shaft_evidence(tips_lps, handles_lps, tophat, volume).tip_shift_mm
+        shift = ridge_shifts(tips_lps, handles_lps, tophat)[:, 0]
         along = unit_vectors(_shifted(tips_lps, handles_lps, shift) - handles_lps)
         tips_lps = handles_lps + length_mm * along
     nothing = np.zeros(len(handle))
@@ -145,15 +143,13 @@ def _as_pairs(
     detected: Pairs,
     handles: Ends,
     tip_count: int,
-    tophat: np.ndarray,
-    volume: Volume,
-    device: str,
+    tophat: TopHat,
 ) -> Pairs:
     """Look at the shafts of the lines that end inside the volume."""
-    ijk = volume.lps_to_ijk(lines.tips_lps)
-    inside = ((ijk > -0.5) & (ijk < np.array(tophat.shape[::-1]) - 0.5)).all(axis=1)
+    ijk = tophat.volume.lps_to_ijk(lines.tips_lps)
+    inside = ((ijk > -0.5) & (ijk < np.array(tophat.array.shape[::-1]) - 0.5)).all(axis=1)
     lines = lines.take(inside)
-    promise = glance(lines.tips_lps, lines.handles_lps, tophat, volume)
+    promise = glance(lines.tips_lps, lines.handles_lps, tophat)
     lines = lines.take(best_of_each(lines.handle, promise, KEPT_PER_HANDLE, np.inf))
     nothing = np.zeros(len(lines.handle))
     where = np.zeros((tip_count, 3))
@@ -174,7 +170,7 @@ def _as_pairs(
         handle_turn_deg=nothing,
         tip_heatmap=lines.tip_heatmap,
         handle_heatmap=handles.score[lines.handle],
-        shaft=shaft_evidence(lines.tips_lps, lines.handles_lps, tophat, volume, device),
+        shaft=shaft_evidence(lines.tips_lps, lines.handles_lps, tophat),
     )
 
 

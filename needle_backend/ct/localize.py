@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -28,6 +29,7 @@ from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import match
 from needle_backend.ct.preprocess import InputSettings, white_top_hat, white_top_hat_on
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.score import score_pairs
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ class InProcessLocalizer:
         least = _thresholds(options)
         with clock.measured("start"):
             loaded = self.load(options.weights, device)
+            _check_pair_weights(options, loaded.device)
         with clock.measured("tophat"):
             tophat = _top_hat(volume.array, device, progress, cancel)
         with clock.measured("network"):
@@ -122,7 +125,7 @@ class InProcessLocalizer:
             progress("match", 0.0)
             result = needles_from_ends(seen, volume, tophat, options, cancel, device)
             progress("match", 1.0)
-        name = loaded.weights.name
+        name = _names(loaded.weights, options)
         return replace(result, device=device, weights=name, warnings=tuple(warnings)), seen
 
     def load(self, weights: str | None, device: str) -> _LoadedNetwork:
@@ -137,6 +140,20 @@ class InProcessLocalizer:
             loaded = _LoadedNetwork(wanted, device, fold_batch_norms(network), inputs)
             self._loaded = loaded
         return loaded
+
+
+def _check_pair_weights(options: LocateOptions, device: str) -> None:
+    """Load the network that judges pairs before the long work, for if that cannot be done."""
+    from needle_backend.ct.pair_network import load_pair_network
+
+    load_pair_network(options.pair_weights, device)
+
+
+def _names(weights: WeightsFile, options: LocateOptions) -> str:
+    """Name the weights that found the needles: the detector's, and of pairs if not the shipped."""
+    if options.pair_weights is None:
+        return weights.name
+    return f"{weights.name} and {Path(options.pair_weights).stem}"
 
 
 def _top_hat(array: np.ndarray, device: str, progress: Progress, cancel: CancelToken) -> np.ndarray:
@@ -223,7 +240,9 @@ def needles_from_ends(
     tips = fuse_over_slices(seen, TIP, volume)
     handles = fuse_over_slices(seen, HANDLE, volume)
     cancel.raise_if_cancelled()
-    pairs = score_pairs(tips, handles, tophat, volume, options, device)
+    seen_lps = np.concatenate((tips.points_lps, handles.points_lps))
+    near = TopHat.around(seen_lps, tophat, volume, device)
+    pairs = score_pairs(tips, handles, near, options)
     cancel.raise_if_cancelled()
     matching = match(pairs, tips, handles, options.count, options.solver)
     needles, surplus = assess(matching, pairs, tips, handles, volume)

@@ -68,16 +68,16 @@ def match(
         raise InputError(f"There is no solver '{solver}'; choose one of {', '.join(SOLVERS)}.")
     if count is not None and count < 1:
         raise InputError(f"The number of needles must be at least 1, not {count}.")
-    problem, candidates = _problem(pairs, count)
+    hubs = hubs_of(pairs)
+    problem, candidates = _problem(pairs, hubs, count)
     if solver == PUBLISHED:
-        chosen, bound = _published(pairs, tips, handles, count), hungarian(problem).bound
+        chosen, bound = _published(pairs, hubs, tips, handles, count), hungarian(problem).bound
     else:
         solution: Solution = SOLVERS[solver](problem)
         chosen, bound = candidates[solution.chosen], solution.bound
     chosen = chosen[np.argsort(-pairs.score[chosen], kind="stable")]
-    surplus = np.zeros(0, int) if count is None else _surplus(pairs, chosen)
+    surplus = np.zeros(0, int) if count is None else _surplus(pairs, hubs, chosen)
     used = np.concatenate((chosen, surplus))
-    hubs = hubs_of(pairs)
     of_used_hubs = np.flatnonzero(np.isin(hubs, hubs[pairs.handle[used]]))
     value = float((pairs.score[chosen] - _floor(count)).sum())
     return Matching(
@@ -95,15 +95,15 @@ def _floor(count: int | None) -> float:
     return ACCEPTED if count is None else CONSIDERED
 
 
-def _problem(pairs: Pairs, count: int | None) -> tuple[Problem, np.ndarray]:
+def _problem(pairs: Pairs, hubs: np.ndarray, count: int | None) -> tuple[Problem, np.ndarray]:
     """Pose the problem over the pairs above the floor; also returns which pairs those are."""
     candidates = np.flatnonzero(pairs.score > _floor(count))
     gain = pairs.score[candidates] - _floor(count)
-    return _posed(pairs.take(candidates), gain, count), candidates
+    return _posed(pairs.take(candidates), hubs, gain, count), candidates
 
 
-def _posed(pairs: Pairs, gain: np.ndarray, limit: int | None) -> Problem:
-    hub = hubs_of(pairs)[pairs.handle]
+def _posed(pairs: Pairs, hubs: np.ndarray, gain: np.ndarray, limit: int | None) -> Problem:
+    hub = hubs[pairs.handle]
     return Problem(pairs.tip, hub, gain, pairs.tips_lps, pairs.handles_lps, limit)
 
 
@@ -123,15 +123,17 @@ def hubs_of(pairs: Pairs) -> np.ndarray:
     return hubs
 
 
-def _published(pairs: Pairs, tips: Ends, handles: Ends, count: int | None) -> np.ndarray:
+def _published(
+    pairs: Pairs, hubs: np.ndarray, tips: Ends, handles: Ends, count: int | None
+) -> np.ndarray:
     """Choose by the paper's score; that needs a count, which the default estimates if need be."""
     limit = len(match(pairs, tips, handles, None).chosen) if count is None else count
-    return SOLVERS[PUBLISHED](_posed(pairs, pairs.published_score, limit)).chosen
+    return SOLVERS[PUBLISHED](_posed(pairs, hubs, pairs.published_score, limit)).chosen
 
 
-def _surplus(pairs: Pairs, chosen: np.ndarray) -> np.ndarray:
+def _surplus(pairs: Pairs, hubs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return the pairs good enough to be needles that fit beside the chosen ones."""
-    problem = _posed(pairs, pairs.score, None)
+    problem = _posed(pairs, hubs, pairs.score, None)
     free = ~np.isin(pairs.tip, pairs.tip[chosen]) & ~np.isin(problem.handle, problem.handle[chosen])
     likely = np.flatnonzero(free & (pairs.score > ACCEPTED))
     likely = likely[~problem.conflicts(likely, chosen).any(axis=1)]

@@ -1,4 +1,4 @@
-"""Work on many pairs part by part: a part stays in a core's cache, and two run side by side."""
+"""Have a network look at many pairs, part by part."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-AT_ONCE = 128
-"""Pairs a part on a CPU."""
+AT_LEAST, AT_MOST = 64, 512
+"""Pairs a part on a CPU: small parts cost more for being started than for what is in them, large
+ones outgrow a core's cache."""
 WORKERS = 2
-"""Threads. Networks run side by side in them; what indexes arrays hardly does. Two, because
-more would take the cores from whoever shows the picture."""
+"""Threads, a part each. Networks run side by side in them; what indexes arrays does not. Two,
+because more would take the cores from whoever shows the picture."""
 
 
 def in_parts(work: Callable[[slice], Result], count: int, device: str) -> list[Result]:
     """Call ``work`` with slices that make up ``range(count)``; the results in their order.
 
-    A GPU gets all at once; so does an empty range, which is one (empty) part.
+    The parts are of one size, as many for each worker. A GPU gets all at once; so does an empty
+    range, which is one (empty) part.
     """
-    at_once = AT_ONCE if device == "cpu" else max(count, 1)
-    parts = [slice(first, first + at_once) for first in range(0, max(count, 1), at_once)]
-    if len(parts) == 1:
-        return [work(parts[0])]
+    if device != "cpu" or count < WORKERS * AT_LEAST:
+        return [work(slice(0, count))]
+    rounds = -(-count // (WORKERS * AT_MOST))
+    size = -(-count // (WORKERS * rounds))
+    parts = [slice(first, first + size) for first in range(0, count, size)]
     with ThreadPoolExecutor(WORKERS) as workers:
         return list(workers.map(work, parts))

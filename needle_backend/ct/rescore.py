@@ -7,6 +7,7 @@ import numpy as np
 from needle_backend.core.errors import InputError
 from needle_backend.core.volume import Volume
 from needle_backend.ct.pairs import Pairs
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.score import FIRST_LOOK, first_look_features, log_odds
 from needle_backend.ct.shaft import shaft_evidence
 
@@ -40,6 +41,7 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
     """
     tips, handles = lines_lps[:, 0], lines_lps[:, 1]
     length_mm = require_needle_length(lines_lps)
+    near = TopHat.around(lines_lps.reshape(-1, 3), tophat, volume)
     nothing = np.zeros(len(lines_lps))
     index = np.arange(len(lines_lps))
     pairs = Pairs(
@@ -57,7 +59,7 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
         handle_turn_deg=nothing,
         tip_heatmap=nothing + 1.0,
         handle_heatmap=nothing + 1.0,
-        shaft=shaft_evidence(tips, handles, tophat, volume),
+        shaft=shaft_evidence(tips, handles, near),
     )
     features = {**first_look_features(pairs), "length_support": nothing}
     return log_odds(features, FIRST_LOOK)

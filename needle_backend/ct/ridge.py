@@ -9,6 +9,7 @@ from needle_backend.core.needles import Needle, as_point
 from needle_backend.core.volume import Volume
 from needle_backend.ct.refine import refine_needles
 from needle_backend.ct.rescore import require_needle_length
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.shaft import ridge_shifts, shaft_evidence
 
 ROUNDS = 3
@@ -44,12 +45,13 @@ def fit_to_ridge(
     line = np.array(line_lps, float)
     require_needle_length(line[None])
     others = [as_needle(other) for other in others_lps]
+    near = TopHat.around(line, tophat, volume)
     for _ in range(ROUNDS):
-        line = _fitted_in_the_slices(line, tophat, volume)
+        line = _fitted_in_the_slices(line, near)
         needle, *_others = refine_needles([as_needle(line), *others], tophat, volume)
         line = np.array([needle.tip_lps, needle.handle_lps])
-    line = _fitted_in_the_slices(line, tophat, volume)
-    (seen,) = shaft_evidence(line[None, 0], line[None, 1], tophat, volume).seen
+    line = _fitted_in_the_slices(line, near)
+    (seen,) = shaft_evidence(line[None, 0], line[None, 1], near).seen
     if seen < LEAST_SEEN:
         raise InputError("No shaft is seen near this needle; drag it closer to one first.")
     return line
@@ -60,10 +62,8 @@ def as_needle(line_lps: np.ndarray) -> Needle:
     return Needle(as_point(line_lps[0]), as_point(line_lps[1]))
 
 
-def _fitted_in_the_slices(line: np.ndarray, tophat: np.ndarray, volume: Volume) -> np.ndarray:
+def _fitted_in_the_slices(line: np.ndarray, tophat: TopHat) -> np.ndarray:
     along = line[1] - line[0]
     across = np.array([-along[1], along[0], 0.0]) / max(float(np.hypot(*along[:2])), 1e-6)
-    ((at_tip, _in_the_middle, at_handle),) = ridge_shifts(
-        line[None, 0], line[None, 1], tophat, volume
-    )
+    ((at_tip, _in_the_middle, at_handle),) = ridge_shifts(line[None, 0], line[None, 1], tophat)
     return line + np.array([[at_tip], [at_handle]]) * across

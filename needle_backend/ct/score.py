@@ -4,8 +4,8 @@ A score is the log-odds that a pair is a needle: what the shaft looks like, how 
 direction fits the directions seen at both ends, and whether its length is one that the case's
 confident pairs share. Zero means as likely as not. A first look judges by named features
 (:mod:`.shaft`); it tells where tips may have been missed (:mod:`.hypotheses`) and which pairs are
-worth the second look, a network's (:mod:`.pair_network`), before and after another has put their
-ends right (:mod:`.end_network`).
+worth the second look, a network's (:mod:`.second_look`), before and after it has put their ends
+right.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 
 from needle_backend.core.geometry import polar_angle_deg, wrap_deg
 from needle_backend.core.needles import LocateOptions
-from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
 from needle_backend.ct.hypotheses import placed_pairs
 from needle_backend.ct.lengths import length_support, shared_lengths
 from needle_backend.ct.pairs import Pairs, best_of_each
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.shaft import glance, shaft_evidence
 from needle_backend.ct.shared_tips import with_second_claims
 
@@ -57,7 +57,7 @@ FIRST_LOOK = {
 }
 """Log-odds a unit of each of :func:`first_look_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_first_look`; those of placed tips were tried out."""
-WORTH_A_SECOND_LOOK, SECOND_LOOKS, BEHIND_THE_BEST = -6.0, 6, 4.0
+WORTH_A_SECOND_LOOK, SECOND_LOOKS, BEHIND_THE_BEST = -6.0, 4, 3.0
 """A second look is for pairs above such log-odds of the first, the best few of each handle, not
 much worse than its best."""
 WORTH_CORRECTING = -3.0
@@ -81,10 +81,8 @@ LEAST_WITNESS = 0.05
 def score_pairs(
     tips: Ends,
     handles: Ends,
-    tophat: np.ndarray,
-    volume: Volume,
+    tophat: TopHat,
     options: LocateOptions,
-    device: str = "cpu",
 ) -> Pairs:
     """Score every tip-handle pair that can be a needle by length, directions and what is seen.
 
@@ -93,30 +91,24 @@ def score_pairs(
     tips, handles
         Fused ends.
     tophat
-        White top-hat of the CT, [slice, row, column], HU.
-    volume
-        Where the array lies in the patient.
+        White top-hat of the CT; read, and judged by networks, on its device.
     options
         ``length_mm`` and ``length_tolerance_mm`` bound the lengths; ``solver`` tells whether the
         published score is needed.
-    device
-        Where to sample the volume: "cpu", or a torch device.
     """
-    detected = score_detected(tips, handles, tophat, volume, options, device)
+    detected = score_detected(tips, handles, tophat, options)
     if options.solver == PUBLISHED:
         return detected
-    pairs = candidate_pairs(detected, tips, handles, tophat, volume, options, device)
-    return _with_second_look(pairs, tophat, volume, options, device)
+    pairs = candidate_pairs(detected, tips, handles, tophat, options)
+    return _with_second_look(pairs, tophat, options)
 
 
 def candidate_pairs(
     detected: Pairs,
     tips: Ends,
     handles: Ends,
-    tophat: np.ndarray,
-    volume: Volume,
+    tophat: TopHat,
     options: LocateOptions,
-    device: str = "cpu",
 ) -> Pairs:
     """Return the pairs worth a second look: detected ones and those with placed tips."""
     witness, weight = _witnesses(detected, detected.score)
@@ -127,8 +119,6 @@ def candidate_pairs(
         shared_lengths(detected.length_mm[witness], weight),
         len(tips),
         tophat,
-        volume,
-        device,
     )
     pairs = _with_first_look(detected.joined(_visible(placed)), options)
     best = best_of_each(pairs.handle, pairs.score, SECOND_LOOKS, BEHIND_THE_BEST)
@@ -138,20 +128,18 @@ def candidate_pairs(
 def score_detected(
     tips: Ends,
     handles: Ends,
-    tophat: np.ndarray,
-    volume: Volume,
+    tophat: TopHat,
     options: LocateOptions,
-    device: str = "cpu",
 ) -> Pairs:
     """Give pairs of detected ends their first look."""
     tip, handle, length_mm, tip_turn_deg, handle_turn_deg = _feasible(tips, handles, options)
     tips_lps, handles_lps = tips.points_lps[tip], handles.points_lps[handle]
-    promise = glance(tips_lps, handles_lps, tophat, volume)
+    promise = glance(tips_lps, handles_lps, tophat)
     promise -= TURN_COST_HU * (tip_turn_deg + handle_turn_deg)
     kept = _best_of_each_end(tip, handle, promise)
     published = np.zeros(len(tip))
     if options.solver == PUBLISHED:
-        published = _published_score(tips_lps, handles_lps, tophat, volume)
+        published = _published_score(tips_lps, handles_lps, tophat)
         kept |= _best_of_each_end(tip, handle, published)
     unscored = Pairs(
         tip=tip[kept],
@@ -168,7 +156,7 @@ def score_detected(
         handle_turn_deg=handle_turn_deg[kept],
         tip_heatmap=tips.score[tip[kept]],
         handle_heatmap=handles.score[handle[kept]],
-        shaft=shaft_evidence(tips_lps[kept], handles_lps[kept], tophat, volume, device),
+        shaft=shaft_evidence(tips_lps[kept], handles_lps[kept], tophat),
     )
     return _with_first_look(_visible(unscored), options)
 
@@ -196,7 +184,7 @@ def first_look_features(pairs: Pairs) -> dict[str, np.ndarray]:
 def second_look_features(pairs: Pairs, network: np.ndarray) -> dict[str, np.ndarray]:
     """Return what the second look is linear in, lengths aside, named as in :data:`SECOND_LOOK`.
 
-    ``network`` are the log-odds of :func:`needle_backend.ct.pair_network.second_look`.
+    ``network`` are the log-odds of :class:`needle_backend.ct.second_look.SecondLook`.
     """
     return {
         "network": network,
@@ -229,29 +217,28 @@ def _with_first_look(pairs: Pairs, options: LocateOptions) -> Pairs:
     return with_scores(pairs, first_look_features(pairs), FIRST_LOOK, options)
 
 
-def _with_second_look(
-    pairs: Pairs, tophat: np.ndarray, volume: Volume, options: LocateOptions, device: str
-) -> Pairs:
+def _with_second_look(pairs: Pairs, tophat: TopHat, options: LocateOptions) -> Pairs:
     """Let a network judge the pairs, put the ends of likely ones right, and judge those again."""
     if len(pairs) == 0:
         return pairs
-    from needle_backend.ct.end_network import with_corrected_ends
-    from needle_backend.ct.pair_network import second_look
-    from needle_backend.ct.strip_network import read_strips
+    from needle_backend.ct.pair_network import load_pair_network
+    from needle_backend.ct.second_look import look_at, with_corrected_ends
 
-    seen = read_strips(pairs, tophat, volume, device)
-    network = second_look(seen)
-    judged = with_scores(pairs, second_look_features(pairs, network), SECOND_LOOK, options)
+    network = load_pair_network(options.pair_weights, tophat.device)
+    look = look_at(pairs, tophat, network)
+    judged = _judged(pairs, look.log_odds, options)
     likely = judged.score > WORTH_CORRECTING
     if not likely.any():
         return judged.take(likely)
-    corrected = with_corrected_ends(judged.take(likely), seen.take(likely))
-    seen = read_strips(corrected, tophat, volume, device)
-    network = 0.5 * (network[likely] + second_look(seen))
-    corrected = with_corrected_ends(corrected, seen)
-    features = second_look_features(corrected, network)
-    judged = with_scores(corrected, features, SECOND_LOOK, options)
+    corrected = with_corrected_ends(judged.take(likely), look.offsets_mm[likely])
+    again = look_at(corrected, tophat, network)
+    corrected = with_corrected_ends(corrected, again.offsets_mm)
+    judged = _judged(corrected, 0.5 * (look.log_odds[likely] + again.log_odds), options)
     return with_second_claims(judged, cost=-SECOND_LOOK["placed"])
+
+
+def _judged(pairs: Pairs, network: np.ndarray, options: LocateOptions) -> Pairs:
+    return with_scores(pairs, second_look_features(pairs, network), SECOND_LOOK, options)
 
 
 def log_odds(features: Mapping[str, np.ndarray], model: Mapping[str, float]) -> np.ndarray:
@@ -272,18 +259,16 @@ def _feasible(tips: Ends, handles: Ends, options: LocateOptions) -> tuple[np.nda
     return tip, handle, length[allowed], tip_turn[allowed], handle_turn[allowed]
 
 
-def _published_score(
-    tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: np.ndarray, volume: Volume
-) -> np.ndarray:
+def _published_score(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat) -> np.ndarray:
     """Score lines as the paper does (Xiao et al. 2025, matching), on their nearest voxels."""
     along = handles_lps - tips_lps
     where = np.linspace(0, 1, PUBLISHED_SAMPLES)
-    ijk = volume.lps_to_ijk(tips_lps[:, None] + where[None, :, None] * along[:, None])
+    ijk = tophat.volume.lps_to_ijk(tips_lps[:, None] + where[None, :, None] * along[:, None])
     column, row, slice_index = np.moveaxis(
-        np.clip(np.rint(ijk).astype(int), 0, np.array(tophat.shape[::-1]) - 1), -1, 0
+        np.clip(np.rint(ijk).astype(int), 0, np.array(tophat.array.shape[::-1]) - 1), -1, 0
     )
-    hu = tophat[slice_index, row, column].astype(float)
-    slices_apart = np.abs(along[:, 2]) / volume.spacing_mm[2]
+    hu = tophat.array[slice_index, row, column].astype(float)
+    slices_apart = np.abs(along[:, 2]) / tophat.volume.spacing_mm[2]
     length_mm = np.linalg.norm(along, axis=1)
     spread = np.maximum(hu.std(axis=1), 1.0)
     return hu.mean(axis=1) / spread - 0.1 * slices_apart - 0.01 * length_mm

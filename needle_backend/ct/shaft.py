@@ -14,7 +14,7 @@ import numpy as np
 
 from needle_backend.core.geometry import unit_vectors
 from needle_backend.core.volume import Volume
-from needle_backend.ct.parts import in_parts
+from needle_backend.ct.sampling import TopHat
 
 SAMPLES = 28
 """Samples along a shaft: 4 to 8 mm apart."""
@@ -89,40 +89,14 @@ class ShaftEvidence:
         )
 
 
-def shaft_evidence(
-    tips_lps: np.ndarray,
-    handles_lps: np.ndarray,
-    tophat: np.ndarray,
-    volume: Volume,
-    device: str = "cpu",
-) -> ShaftEvidence:
-    """Measure the shaft between tips and handles, (n, 3) LPS mm each.
-
-    ``device`` other than "cpu" samples the volume there, through torch.
-    """
-
-    def evidence(some: slice) -> ShaftEvidence:
-        return _evidence(tips_lps[some], handles_lps[some], tophat, volume, device)
-
-    parts = in_parts(evidence, len(tips_lps), device)
-    names = vars(parts[0])
-    return ShaftEvidence(**{n: np.concatenate([vars(part)[n] for part in parts]) for n in names})
-
-
-def _evidence(
-    tips_lps: np.ndarray,
-    handles_lps: np.ndarray,
-    tophat: np.ndarray,
-    volume: Volume,
-    device: str,
-) -> ShaftEvidence:
-    sheets = sample_sheets(tips_lps, handles_lps, tophat, volume, device)
-    bow = _brightest_bow(sheets)
+def shaft_evidence(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat) -> ShaftEvidence:
+    """Measure the shaft between tips and handles, (n, 3) LPS mm each."""
+    sheets = sample_sheets(tips_lps, handles_lps, tophat)
     along = _smooth_along(sheets)
-    path, shifts, wander = _fit_path(along, bow)
-    on_path = _beside(sheets, path, np.zeros(1))[..., 0]
-    around = _beside(along, path, STEP_MM * WINDOW)
-    middle, brightest = around[..., len(WINDOW) // 2], around.max(axis=-1)
+    path, shifts, wander = _fit_path(along, _brightest_bow(sheets))
+    (on_path,) = _beside(sheets, path, np.zeros(1, int))
+    around = _beside(along, path, WINDOW)
+    middle, brightest = around[len(WINDOW) // 2], around.max(axis=0)
     clipped = np.minimum(on_path, CLIP_HU)
     return ShaftEvidence(
         mean_hu=clipped.mean(axis=1),
@@ -133,60 +107,46 @@ def _evidence(
         tip_shift_mm=shifts[:, 0],
         handle_shift_mm=shifts[:, 2],
         bow_mm=shifts[:, 1],
-        goes_on=_goes_on(tips_lps, handles_lps, tophat, volume),
+        goes_on=_goes_on(tips_lps, handles_lps, tophat),
     )
 
 
-def ridge_shifts(
-    tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: np.ndarray, volume: Volume
-) -> np.ndarray:
+def ridge_shifts(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat) -> np.ndarray:
     """Return how far across each line its ridge begins, bows and ends: (n, 3) mm, in the slices.
 
     Positive along (-y, x) of the line's own direction (x, y) from tip to handle.
     """
-    sheets = sample_sheets(tips_lps, handles_lps, tophat, volume)
+    sheets = sample_sheets(tips_lps, handles_lps, tophat)
     _path, shifts, _wander = _fit_path(_smooth_along(sheets), _brightest_bow(sheets))
     return shifts
 
 
-def sample_sheets(
-    tips_lps: np.ndarray,
-    handles_lps: np.ndarray,
-    tophat: np.ndarray,
-    volume: Volume,
-    device: str = "cpu",
-) -> np.ndarray:
+def sample_sheets(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat) -> np.ndarray:
     """Sample the sheet around each line: (n, :data:`SAMPLES`, len(:data:`ACROSS_MM`)) float32."""
-    ijk, across = _lines(tips_lps, handles_lps, volume, SAMPLES)
+    (column, row, slice_index), across = _lines(tips_lps, handles_lps, tophat.volume, SAMPLES)
     offsets = ACROSS_MM.astype(np.float32)
-    column = ijk[..., 0, None] + offsets * across[:, None, None, 0]
-    row = ijk[..., 1, None] + offsets * across[:, None, None, 1]
-    slice_index = ijk[..., 2, None]
-    if device == "cpu":
-        return _sample(tophat, slice_index, row, column)
-    return _sample_with_torch(tophat, slice_index, row, column, device)
+    columns = column[..., None] + offsets * across[0, :, None, None]
+    rows = row[..., None] + offsets * across[1, :, None, None]
+    return tophat.between_slices(slice_index[..., None], rows, columns)
 
 
-def glance(
-    tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: np.ndarray, volume: Volume
-) -> np.ndarray:
+def glance(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat) -> np.ndarray:
     """Return the clipped mean HU, (n,), of the brightest of a few arcs through nearest voxels.
 
     A tenth of the cost of :func:`shaft_evidence`; good for choosing whom to look at closely.
     """
-    ijk, across = _lines(tips_lps, handles_lps, volume, GLANCE_SAMPLES)
-    slices, rows, columns = tophat.shape
-    values = tophat.reshape(-1)
-    column, row = ijk[..., 0] + np.float32(0.5), ijk[..., 1] + np.float32(0.5)
-    slice_index = np.clip(np.rint(ijk[..., 2]).astype(np.int32), 0, slices - 1)
-    start = slice_index * (rows * columns)
+    ijk, across = _lines(tips_lps, handles_lps, tophat.volume, GLANCE_SAMPLES)
+    slices, rows, columns = tophat.array.shape
+    values = tophat.array.reshape(-1)
+    column, row, slice_index = ijk + np.float32(0.5)
+    start = np.clip(slice_index.astype(np.int32), 0, slices - 1) * (rows * columns)
     merits = []
     for bow in GLANCE_BOWS_MM:
         moved = (bow * _arc(GLANCE_SAMPLES)).astype(np.float32)
-        i = np.clip((column + moved * across[:, :1]).astype(np.int32), 0, columns - 1)
-        j = np.clip((row + moved * across[:, 1:]).astype(np.int32), 0, rows - 1)
-        hu = np.minimum(values[start + j * columns + i], CLIP_HU)
-        merits.append(hu.mean(axis=1, dtype=float) - BOW_COST_HU * abs(bow))
+        i = np.clip((column + moved * across[0, :, None]).astype(np.int32), 0, columns - 1)
+        j = np.clip((row + moved * across[1, :, None]).astype(np.int32), 0, rows - 1)
+        hu = np.minimum(values[start + j * columns + i].astype(np.float32), CLIP_HU)
+        merits.append(hu.mean(axis=1) - BOW_COST_HU * abs(bow))
     return np.max(merits, axis=0)
 
 
@@ -195,31 +155,30 @@ def _lines(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Place samples on the visible shafts.
 
-    Returns their indices (column, row, slice), (n, samples, 3), and what a mm across each shaft is
-    in columns and rows, (n, 2); float32.
+    Returns their indices (column, row, slice), (3, n, samples), and what a mm across each shaft is
+    in columns and rows, (2, n); float32.
     """
     along = handles_lps - tips_lps
     length = np.linalg.norm(along, axis=1, keepdims=True)
     first, last = TIP_MARGIN_MM / length, 1 - HUB_MARGIN_MM / length
     where = first + _fractions(samples) * np.maximum(last - first, 0.0)
-    start = volume.lps_to_ijk(tips_lps).astype(np.float32)
-    step = (along / volume.spacing_mm).astype(np.float32)
-    ijk = start[:, None] + where.astype(np.float32)[..., None] * step[:, None]
+    start = volume.lps_to_ijk(tips_lps).T.astype(np.float32)
+    step = (along / volume.spacing_mm).T.astype(np.float32)
+    ijk = start[..., None] + where.astype(np.float32) * step[..., None]
     in_slice = np.maximum(np.linalg.norm(along[:, :2], axis=1, keepdims=True), 1e-6)
     across = np.column_stack((-along[:, 1], along[:, 0])) / in_slice / volume.spacing_mm[:2]
-    return ijk, across.astype(np.float32)
+    return ijk, across.T.astype(np.float32)
 
 
-def _goes_on(
-    tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: np.ndarray, volume: Volume
-) -> np.ndarray:
+def _goes_on(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat) -> np.ndarray:
     """Look for a shaft beyond each tip, in line with it."""
+    volume = tophat.volume
     along = unit_vectors(tips_lps - handles_lps)
     places = volume.lps_to_ijk(tips_lps[:, None] + BEYOND_MM[:, None] * along[:, None])
     across = unit_vectors(np.column_stack((-along[:, 1], along[:, 0]))) / volume.spacing_mm[:2]
     column = places[..., 0, None] + BEYOND_ACROSS_MM * across[:, None, None, 0]
     row = places[..., 1, None] + BEYOND_ACROSS_MM * across[:, None, None, 1]
-    values = _sample(tophat, places[..., 2, None], row, column)
+    values = tophat.between_slices(places[..., 2, None], row, column)
     return (values.max(axis=-1) > SEEN_HU).mean(axis=1)
 
 
@@ -233,72 +192,26 @@ def _arc(samples: int) -> np.ndarray:
     return 4 * fractions * (1 - fractions)
 
 
-def _sample(
-    array: np.ndarray, slice_index: np.ndarray, row: np.ndarray, column: np.ndarray
-) -> np.ndarray:
-    """Interpolate trilinearly, edges repeated: map_coordinates in half its time."""
-    values = array.reshape(-1)
-    k, part_k, next_k = _cell(slice_index, array.shape[0])
-    j, part_j, next_j = _cell(row, array.shape[1])
-    i, part_i, next_i = _cell(column, array.shape[2])
-    columns = array.shape[2]
-    corner = (k * array.shape[1] + j) * columns + i
-
-    def in_row(at: np.ndarray) -> np.ndarray:
-        left = values[at].astype(np.float32)
-        return left + (values[at + next_i] - left) * part_i
-
-    def in_slice(at: np.ndarray) -> np.ndarray:
-        upper = in_row(at)
-        return upper + (in_row(at + next_j * columns) - upper) * part_j
-
-    near = in_slice(corner)
-    return near + (in_slice(corner + next_k * array.shape[1] * columns) - near) * part_k
-
-
-def _cell(index: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the cell that holds each index, the place in it (0..1), and the step to the next."""
-    index = np.clip(index, 0, size - 1).astype(np.float32)
-    cell = np.minimum(index.astype(np.int32), max(size - 2, 0))
-    return cell, index - cell, int(size > 1)
-
-
-def _sample_with_torch(
-    array: np.ndarray, slice_index: np.ndarray, row: np.ndarray, column: np.ndarray, device: str
-) -> np.ndarray:
-    import torch
-
-    def scaled(index: np.ndarray, size: int) -> np.ndarray:
-        return 2.0 * index / max(size - 1, 1) - 1.0
-
-    slices, rows, columns = array.shape
-    where = np.broadcast_arrays(
-        scaled(column, columns), scaled(row, rows), scaled(slice_index, slices)
-    )
-    grid = torch.as_tensor(np.stack(where, axis=-1)[None], device=device)
-    image = torch.as_tensor(array, device=device).to(grid.dtype)[None, None]
-    values = torch.nn.functional.grid_sample(
-        image, grid, mode="bilinear", padding_mode="border", align_corners=True
-    )
-    return values[0, 0].cpu().numpy()
-
-
 def _tenth_percentile(path: np.ndarray) -> np.ndarray:
-    return np.partition(path, SAMPLES // 10, axis=1)[:, SAMPLES // 10]
+    return np.partition(path, SAMPLES // 10, axis=-1)[..., SAMPLES // 10]
+
+
+def _bow_weights() -> np.ndarray:
+    """Return what each sample of a sheet counts for each bow's path: (samples, across, bows)."""
+    column = (_arc(SAMPLES)[:, None] * BOWS_MM - ACROSS_MM[0]) / STEP_MM
+    away = np.abs(column[:, None] - np.arange(len(ACROSS_MM))[:, None])
+    return np.maximum(1 - away, 0.0).astype(np.float32)
+
+
+_BOW_WEIGHTS = _bow_weights()
 
 
 def _brightest_bow(sheets: np.ndarray) -> np.ndarray:
     """Return the bow, mm, of the brightest even path through each sheet."""
-    clipped = np.minimum(sheets, CLIP_HU)
-    merits = []
-    for bow in BOWS_MM:
-        position = (bow * _arc(SAMPLES) - ACROSS_MM[0]) / STEP_MM
-        left = position.astype(int)
-        part = (position - left).astype(np.float32)
-        samples = np.arange(SAMPLES)
-        path = clipped[:, samples, left] * (1 - part) + clipped[:, samples, left + 1] * part
-        merits.append(path.mean(axis=1) + _tenth_percentile(path) - BOW_COST_HU * abs(bow))
-    return BOWS_MM[np.argmax(merits, axis=0)]
+    clipped = np.minimum(sheets, CLIP_HU).swapaxes(0, 1)
+    paths = (clipped @ _BOW_WEIGHTS).transpose(1, 2, 0)
+    merit = paths.mean(axis=-1) + _tenth_percentile(paths) - BOW_COST_HU * np.abs(BOWS_MM)
+    return BOWS_MM[np.argmax(merit, axis=1)]
 
 
 def _fit_path(along: np.ndarray, bow: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -312,10 +225,10 @@ def _fit_path(along: np.ndarray, bow: np.ndarray) -> tuple[np.ndarray, np.ndarra
     guess = np.zeros((len(bow), 3))
     guess[:, 1] = bow
     path = guess @ shapes.T
-    around = _beside(along, path, STEP_MM * WINDOW)
-    height = np.square(around - around.min(axis=-1, keepdims=True) + 1e-3)
-    ridge = path + (height @ (STEP_MM * WINDOW)) / height.sum(axis=-1)
-    weight = np.minimum(around[..., len(WINDOW) // 2], CLIP_HU) / CLIP_HU + 0.02
+    around = _beside(along, path, WINDOW)
+    height = np.square(around - around.min(axis=0) + 1e-3)
+    ridge = path + STEP_MM * np.tensordot(WINDOW, height, 1) / height.sum(axis=0)
+    weight = np.minimum(around[len(WINDOW) // 2], CLIP_HU) / CLIP_HU + 0.02
     information = (weight @ (shapes[:, :, None] * shapes[:, None, :]).reshape(SAMPLES, 9)).reshape(
         -1, 3, 3
     ) / FIT_NOISE_MM**2 + np.eye(3) / FIT_FREEDOM_MM**2
@@ -332,12 +245,13 @@ def _smooth_along(sheets: np.ndarray) -> np.ndarray:
     return (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / 3
 
 
-def _beside(sheets: np.ndarray, path_mm: np.ndarray, offsets_mm: np.ndarray) -> np.ndarray:
-    """Interpolate sheets at ``offsets_mm`` beside a path (n, samples): (n, samples, offsets)."""
-    position = (path_mm[..., None] + offsets_mm - ACROSS_MM[0]) / STEP_MM
-    position = np.clip(position, 0, len(ACROSS_MM) - 1.001)
-    left = position.astype(int)
+def _beside(sheets: np.ndarray, path_mm: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Interpolate sheets on a path (n, samples) and steps beside it: (steps, n, samples)."""
+    position = (path_mm - ACROSS_MM[0]) / STEP_MM
+    left = np.floor(position).astype(int)
     part = (position - left).astype(np.float32)
-    lower = np.take_along_axis(sheets, left, axis=2)
-    upper = np.take_along_axis(sheets, left + 1, axis=2)
-    return lower + (upper - lower) * part
+    last = len(ACROSS_MM) - 1
+    start = np.arange(left.size).reshape(left.shape) * len(ACROSS_MM)
+    around = np.arange(steps[0], steps[-1] + 2)[:, None, None]
+    values = sheets.reshape(-1)[start + np.clip(left + around, 0, last)]
+    return values[:-1] + (values[1:] - values[:-1]) * part

@@ -1,6 +1,6 @@
 """Let two needles claim one detected tip: where they end side by side, it may stand for both.
 
-Each pair knows by then where its own end lies (:mod:`needle_backend.ct.end_network`), so two
+Each pair knows by then where its own end lies (:mod:`needle_backend.ct.second_look`), so two
 needles of one detection need not end in one place.
 """
 

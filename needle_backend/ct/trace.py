@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from needle_backend.core.geometry import direction_of_angle
-from needle_backend.core.volume import Volume
 from needle_backend.ct.ends import Ends
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.shaft import BOW_COST_HU, CLIP_HU
 
 TURNS_DEG = np.arange(-9.0, 9.5, 1.5)
@@ -22,8 +22,8 @@ BOWS_MM = (-2.0, 0.0, 2.0)
 BOW_LENGTH_MM = 180.0
 DISTANCES_MM = np.arange(26.0, 130.0, 5.0)
 """Where the fan is sampled: past the hub, and not beyond the shortest needle's tip."""
-DARK_SHARE = 8
-"""One in so many samples may be darker than what counts, beside the mean, for the merit."""
+DARK = len(DISTANCES_MM) // 8
+"""So many samples may be darker than what counts, beside the mean, for the merit."""
 TURN_COST_HU = 1.0
 LEAST_MERIT_HU = 60.0
 KEPT = 2
@@ -47,7 +47,7 @@ class Rays:
     direction: np.ndarray
 
 
-def trace_shafts(handles: Ends, chosen: np.ndarray, tophat: np.ndarray, volume: Volume) -> Rays:
+def trace_shafts(handles: Ends, chosen: np.ndarray, tophat: TopHat) -> Rays:
     """Look for the brightest shafts that leave some handles.
 
     Parameters
@@ -57,14 +57,10 @@ def trace_shafts(handles: Ends, chosen: np.ndarray, tophat: np.ndarray, volume: 
     chosen
         Indices of those to follow.
     tophat
-        White top-hat of the CT, [slice, row, column], HU.
-    volume
-        Where the array lies in the patient.
+        White top-hat of the CT.
     """
     directions = _directions(handles.angle_deg[chosen, None, None], TURNS_DEG[:, None], TILTS_DEG)
-    merit = np.max(
-        [_merit(handles, chosen, directions, b, tophat, volume) for b in BOWS_MM], axis=0
-    )
+    merit = _merit(handles.points_lps[chosen], directions, tophat)
     merit -= TURN_COST_HU * np.abs(TURNS_DEG)[:, None]
     found_handle, found_direction = [], []
     for place, handle in enumerate(chosen):
@@ -83,35 +79,29 @@ def _directions(
     return np.concatenate((flat, np.sin(tilt)[..., None]), axis=-1)
 
 
-def _merit(
-    handles: Ends,
-    chosen: np.ndarray,
-    directions: np.ndarray,
-    bow_mm: float,
-    tophat: np.ndarray,
-    volume: Volume,
-) -> np.ndarray:
-    """Return how bright the lines of the fan are when bowed so much, (n, turns, tilts) HU."""
-    steps = (directions / volume.spacing_mm).astype(np.float32)
-    start = volume.lps_to_ijk(handles.points_lps[chosen]).astype(np.float32)[:, None, None, None]
-    bend = (bow_mm * np.sin(np.pi * DISTANCES_MM / BOW_LENGTH_MM)).astype(np.float32)
-    distance = DISTANCES_MM.astype(np.float32)
-
-    def along(axis: int, across: np.ndarray | float) -> np.ndarray:
-        return start[..., axis] + steps[..., axis, None] * distance + across * bend
-
+def _merit(starts_lps: np.ndarray, directions: np.ndarray, tophat: TopHat) -> np.ndarray:
+    """Return how bright the brightest bow along each line of the fan is, (n, turns, tilts) HU."""
+    volume = tophat.volume
+    start = volume.lps_to_ijk(starts_lps).T.astype(np.float32)
+    step = np.moveaxis(directions / volume.spacing_mm, -1, 0).astype(np.float32)
+    straight = start[..., None, None, None] + step[..., None] * DISTANCES_MM.astype(np.float32)
+    column, row, slice_index = straight + np.float32(0.5)
+    slices, rows, columns = tophat.array.shape
+    values = tophat.array.reshape(-1)
+    inside = (slice_index > -0.1) & (slice_index < slices + 0.1)
+    first = np.clip(slice_index.astype(np.int32), 0, slices - 1) * (rows * columns)
     spacing_x, spacing_y, _ = volume.spacing_mm
-    column = along(0, (-directions[..., 1, None] / spacing_x).astype(np.float32))
-    row = along(1, (directions[..., 0, None] / spacing_y).astype(np.float32))
-    slice_index = along(2, 0.0)
-    slices, rows, columns = tophat.shape
-    i = np.clip(np.rint(column), 0, columns - 1).astype(np.int32)
-    j = np.clip(np.rint(row), 0, rows - 1).astype(np.int32)
-    k = np.clip(np.rint(slice_index), 0, slices - 1).astype(np.int32)
-    hu = np.minimum(tophat.reshape(-1)[(k * rows + j) * columns + i], CLIP_HU).astype(np.float32)
-    hu *= (slice_index > -0.6) & (slice_index < slices - 0.4)
-    dark = np.partition(hu, hu.shape[-1] // DARK_SHARE, axis=-1)[..., hu.shape[-1] // DARK_SHARE]
-    return hu.mean(axis=-1) + 0.5 * dark - BOW_COST_HU * abs(bow_mm)
+    across = (-directions[..., 1, None] / spacing_x, directions[..., 0, None] / spacing_y)
+    merits = []
+    for bow_mm in BOWS_MM:
+        bend = bow_mm * np.sin(np.pi * DISTANCES_MM / BOW_LENGTH_MM)
+        bent_column, bent_row = (np.asarray(a * bend, np.float32) for a in across)
+        i = np.clip((column + bent_column).astype(np.int32), 0, columns - 1)
+        j = np.clip((row + bent_row).astype(np.int32), 0, rows - 1)
+        hu = np.minimum(values[first + j * columns + i].astype(np.float32), CLIP_HU) * inside
+        dark = np.partition(hu, DARK, axis=-1)[..., DARK]
+        merits.append(hu.mean(axis=-1) + 0.5 * dark - BOW_COST_HU * abs(bow_mm))
+    return np.max(merits, axis=0)
 
 
 def _peaks(merit: np.ndarray) -> list[tuple[float, float]]:

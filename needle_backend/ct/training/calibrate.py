@@ -21,6 +21,7 @@ from needle_backend.ct.fuse import fuse_over_slices
 from needle_backend.ct.match import match
 from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.score import (
     FIRST_LOOK,
     first_look_features,
@@ -81,7 +82,8 @@ def calibration_case(
 ) -> CalibrationCase:
     """Fuse and score what a network detected on a volume."""
     tips, handles = (fuse_over_slices(seen, kind, volume) for kind in (TIP, HANDLE))
-    where = (tips, handles, white_top_hat(volume.array), volume, options)
+    tophat = TopHat.of(white_top_hat(volume.array), volume)
+    where = (tips, handles, tophat, options)
     true_tips = np.array([needle.tip_lps for needle in truth], float).reshape(-1, 3)
     true_handles = np.array([needle.handle_lps for needle in truth], float).reshape(-1, 3)
     detected, pairs = score_detected(*where), score_pairs(*where)

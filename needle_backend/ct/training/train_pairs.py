@@ -1,7 +1,6 @@
-"""Train the networks that read strips, on pairs that detections of known cases leave over.
+"""Train the network that reads strips, on pairs that detections of known cases leave over.
 
-One learns to tell needles from wrong pairs, the other how far a right pair's ends lie from the true
-ones.
+It learns to tell needles from wrong pairs, and how far a right pair's ends lie from the true ones.
 
 The detector's mistakes are what it learns from, so the cases that the detector was trained on teach
 it less than others.
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from needle_backend import __version__
 from needle_backend.core.device import choose_device
@@ -23,23 +23,24 @@ from needle_backend.core.needles import LocateOptions, Needle
 from needle_backend.core.truth import read_truth
 from needle_backend.core.volume import Volume
 from needle_backend.core.volume_io import read_volume
-from needle_backend.core.weights import WeightsFile, find_weights, hardware, write_weights
+from needle_backend.core.weights import (
+    DEFAULT_PAIR_WEIGHTS,
+    WeightsFile,
+    find_weights,
+    hardware,
+    write_weights,
+)
 from needle_backend.ct.detect import detect_ends
 from needle_backend.ct.detections import read_detections, write_detections
-from needle_backend.ct.end_network import OFFSETS, EndNetwork, needle_axes
 from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
-from needle_backend.ct.pair_network import PairNetwork
+from needle_backend.ct.pair_network import FACTS, OFFSETS, PairNetwork, PairNetworkSettings
 from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
+from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.score import candidate_pairs, score_detected
-from needle_backend.ct.strip_network import (
-    FACTS,
-    StripNetwork,
-    StripNetworkSettings,
-    pair_facts,
-)
-from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips, tall_picture
+from needle_backend.ct.second_look import needle_axes, pair_facts
+from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips
 from needle_backend.ct.training.dataset import find_cases
 from needle_backend.ct.weights import load_network
 
@@ -61,11 +62,11 @@ class PairExamples:
     Attributes
     ----------
     strips, facts
-        What the networks read, (n, channels, places) and (n, facts).
+        What the network reads, (n, places, channels) and (n, facts).
     right
         Whether each is a needle, (n,).
     offsets_mm
-        Where the true ends lie, (n, 6), as :data:`needle_backend.ct.end_network.OFFSETS` tells; of
+        Where the true ends lie, (n, 6), as :data:`needle_backend.ct.pair_network.OFFSETS` tells; of
         right pairs only.
     """
 
@@ -79,22 +80,21 @@ class PairExamples:
 class PairSchedule:
     """Optimisation."""
 
-    epochs: int = 14
+    epochs: int = 20
     batch: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     seed: int = 1
 
 
-PAIR_SCHEDULE, END_SCHEDULE = PairSchedule(), PairSchedule(epochs=30, batch=128)
 OFFSET_BETA_MM = 0.5
-"""Errors below this count squared, above it by their size."""
+"""Errors of offsets below this count squared, above it by their size."""
 
 
 def train_pairs(
     folders: Sequence[Path], output: Path, weights: str | None = None, told: Told = print
-) -> tuple[Path, Path]:
-    """Detect ends in folders of cases, train on the pairs they leave over, export both networks.
+) -> Path:
+    """Detect ends in folders of cases, train on the pairs they leave over, export the network.
 
     Detections are kept in ``output``, so that a stopped run goes on.
 
@@ -109,8 +109,8 @@ def train_pairs(
 
     Returns
     -------
-    tuple
-        The weights of the pair network and of the end network.
+    Path
+        The weights.
 
     Raises
     ------
@@ -123,20 +123,25 @@ def train_pairs(
     right = sum(int(part.right.sum()) for part in examples)
     if right == 0:
         raise InputError(f"No pair to train on in {len(cases)} cases; give cases with needles.")
-    facts = {
+    schedule = PairSchedule()
+    network = train_pair_network(examples, schedule, told)
+    training = {
         "data": [folder.name for folder in folders],
         "cases": len(cases),
         "pairs": sum(len(part.right) for part in examples),
         "right_pairs": right,
         "detector": detector.name,
+        "schedule": asdict(schedule),
         "hardware": hardware(),
     }
-    pair_network = train_pair_network(examples, PAIR_SCHEDULE, told)
-    end_network = train_end_network(examples, END_SCHEDULE, told)
-    return (
-        _export(pair_network, "ct pair scoring", PAIR_SCHEDULE, facts, output),
-        _export(end_network, "ct end correction", END_SCHEDULE, facts, output),
-    )
+    card = {
+        "task": "ct pair scoring",
+        "version": __version__,
+        "architecture": asdict(network.settings),
+        "training": training,
+    }
+    path = output / f"{DEFAULT_PAIR_WEIGHTS}.safetensors"
+    return write_weights(path, network.state_dict(), card)
 
 
 def _case_examples(place: Path, output: Path, detector: WeightsFile) -> PairExamples:
@@ -148,31 +153,19 @@ def _case_examples(place: Path, output: Path, detector: WeightsFile) -> PairExam
     return pair_examples(volume, read_detections(stored), read_truth(place / "truth.json"))
 
 
-def _export(
-    network: StripNetwork, task: str, schedule: PairSchedule, facts: dict, output: Path
-) -> Path:
-    card = {
-        "task": task,
-        "version": __version__,
-        "architecture": asdict(network.settings),
-        "training": {**facts, "schedule": asdict(schedule)},
-    }
-    path = output / f"{network.default_weights}.safetensors"
-    return write_weights(path, network.state_dict(), card)
-
-
 def pair_examples(volume: Volume, seen: SliceEnds, truth: Sequence[Needle]) -> PairExamples:
     """Return the candidate pairs of one case with known needles."""
-    tophat = white_top_hat(volume.array)
+    tophat = TopHat.of(white_top_hat(volume.array), volume)
     ends = tuple(fuse_over_slices(seen, kind, volume) for kind in (TIP, HANDLE))
-    where = (tophat, volume, LocateOptions())
+    where = (tophat, LocateOptions())
     pairs = candidate_pairs(score_detected(*ends, *where), *ends, *where)
-    picture = tall_picture(tophat, "cpu")
-    strips = sample_strips(pairs.tips_lps, pairs.handles_lps, picture, volume)
+    strips = sample_strips(pairs.tips_lps, pairs.handles_lps, tophat)
     inside = inside_gate(pairs, truth)
     right = inside.any(axis=1)
     offsets_mm = np.zeros((len(pairs), OFFSETS), np.float32)
-    offsets_mm[right] = _offsets_mm(pairs.take(right), [truth[i] for i in inside[right].argmax(1)])
+    if right.any():
+        of_pair = [truth[number] for number in inside[right].argmax(axis=1)]
+        offsets_mm[right] = _offsets_mm(pairs.take(right), of_pair)
     return PairExamples(strips.half().numpy(), pair_facts(pairs, volume), right, offsets_mm)
 
 
@@ -200,42 +193,25 @@ def train_pair_network(
     examples: Sequence[PairExamples],
     schedule: PairSchedule,
     told: Told,
-    settings: StripNetworkSettings | None = None,
+    settings: PairNetworkSettings | None = None,
 ) -> PairNetwork:
-    """Train a network to tell right pairs from wrong ones, telling its loss after every epoch."""
+    """Train a network to tell right pairs from wrong ones, and where the right ones' ends lie."""
     torch.manual_seed(schedule.seed)
-    network = PairNetwork(settings or StripNetworkSettings())
-    strips, facts, right, _ = _joined(examples)
+    network = PairNetwork(settings or PairNetworkSettings())
+    strips, facts, right, offsets_mm = _joined(examples)
 
     def loss(index: torch.Tensor) -> torch.Tensor:
-        varied, _ = _varied(strips[index].float(), torch.zeros(len(index), OFFSETS))
+        varied, wanted_mm = _varied(strips[index].float(), offsets_mm[index])
         noise = torch.randn(len(index), FACTS) * torch.from_numpy(FACT_NOISE).float()
-        told_odds = network(varied, facts[index] + noise)
-        return torch.nn.functional.binary_cross_entropy_with_logits(told_odds, right[index].float())
+        log_odds, told_mm = network(varied, facts[index] + noise)
+        needle = right[index]
+        telling = functional.binary_cross_entropy_with_logits(log_odds, needle.float())
+        off = functional.smooth_l1_loss(
+            told_mm[needle], wanted_mm[needle], beta=OFFSET_BETA_MM, reduction="sum"
+        )
+        return telling + off / (OFFSETS * needle.sum().clamp(min=1))
 
     _optimise(network, loss, len(right), schedule, told)
-    return network.eval()
-
-
-def train_end_network(
-    examples: Sequence[PairExamples],
-    schedule: PairSchedule,
-    told: Told,
-    settings: StripNetworkSettings | None = None,
-) -> EndNetwork:
-    """Train a network to tell where right pairs' true ends lie."""
-    torch.manual_seed(schedule.seed)
-    network = EndNetwork(settings or StripNetworkSettings())
-    strips, facts, right, offsets_mm = _joined(examples)
-    rightful = torch.nonzero(right)[:, 0]
-
-    def loss(index: torch.Tensor) -> torch.Tensor:
-        index = rightful[index]
-        varied, wanted = _varied(strips[index].float(), offsets_mm[index])
-        told_mm = network(varied, facts[index])
-        return torch.nn.functional.smooth_l1_loss(told_mm, wanted, beta=OFFSET_BETA_MM)
-
-    _optimise(network, loss, len(rightful), schedule, told)
     return network.eval()
 
 
@@ -275,20 +251,18 @@ def _optimise(
 
 def _varied(strips: torch.Tensor, offsets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mirror strips with their offsets, change contrast, add noise, hide slices beside the line."""
-    count, _, places = strips.shape
-    bright = strips[:, :BRIGHTNESS].reshape(count, len(SLICES), len(ACROSS_MM), places)
-    between, offsets = strips[:, BRIGHTNESS].clone(), offsets.clone().reshape(count, 2, 3)
+    count, places, _ = strips.shape
+    bright = strips[..., :BRIGHTNESS].reshape(count, places, len(SLICES), len(ACROSS_MM))
+    where, offsets = strips[..., BRIGHTNESS:].clone(), offsets.clone().reshape(count, 2, 3)
     mirrored, turned = torch.rand(count) < 0.5, torch.rand(count) < 0.5
-    bright[mirrored] = bright[mirrored].flip(2)
-    bright[turned] = bright[turned].flip(1)
-    between[turned] = -between[turned]
+    bright[mirrored] = bright[mirrored].flip(3)
+    bright[turned] = bright[turned].flip(2)
+    where[turned, :, 0] *= -1
     offsets[mirrored, :, 1] *= -1
     offsets[turned, :, 2] *= -1
-    hidden = torch.rand(count, len(SLICES)) < HIDDEN_SHARE
-    hidden[:, len(SLICES) // 2] = False
-    bright = bright * ~hidden[:, :, None, None]
-    bright = bright * torch.empty(count, 1, 1, 1).uniform_(*CONTRAST)
+    hidden = torch.rand(count, 1, len(SLICES), 1) < HIDDEN_SHARE
+    hidden[:, :, len(SLICES) // 2] = False
+    bright = bright * ~hidden * torch.empty(count, 1, 1, 1).uniform_(*CONTRAST)
     bright = bright + torch.randn_like(bright) * torch.empty(count, 1, 1, 1).uniform_(0, NOISE)
-    bright = bright.clamp(min=0).reshape(count, BRIGHTNESS, places)
-    where = torch.stack((between, strips[:, BRIGHTNESS + 1]), dim=1)
-    return torch.cat((bright, where), dim=1), offsets.reshape(count, OFFSETS)
+    bright = bright.clamp(min=0).reshape(count, places, BRIGHTNESS)
+    return torch.cat((bright, where), dim=2), offsets.reshape(count, OFFSETS)
