@@ -57,7 +57,7 @@ FIRST_LOOK = {
 }
 """Log-odds a unit of each of :func:`first_look_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_first_look`; those of placed tips were tried out."""
-WORTH_A_SECOND_LOOK, SECOND_LOOKS, BEHIND_THE_BEST = -6.0, 4, 3.0
+WORTH_A_SECOND_LOOK, SECOND_LOOKS, BEHIND_THE_BEST = -6.0, 4, 4.0
 """A second look is for pairs above such log-odds of the first, the best few of each handle, not
 much worse than its best."""
 WORTH_CORRECTING = -3.0
