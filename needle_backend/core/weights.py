@@ -24,6 +24,7 @@ DEFAULT_PAIR_WEIGHTS = "ct_pairs"
 DEFAULT_END_WEIGHTS = "ct_ends"
 DEFAULT_US_WEIGHTS = "us_yolot"
 DEFAULT_TIPDET_WEIGHTS = "us_tipdet"
+DEFAULT_GENERATOR_WEIGHTS = "us_tip_ddpm"
 
 
 @dataclass(frozen=True)
