@@ -10,6 +10,7 @@ import typer
 from needle_backend.cli.extras import training_packages
 from needle_backend.cli.terminal import progress_bar
 from needle_backend.core.files import check_writable
+from needle_backend.core.weights import DEFAULT_GENERATOR_WEIGHTS
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -23,11 +24,13 @@ def _generate() -> None:
 def tips(
     count: Annotated[int, typer.Option(min=1, help="How many patches.")],
     output: Annotated[Path, typer.Option(help="Folder for tip_00000.png and on, 64 x 64 grey.")],
-    weights: Annotated[str, typer.Option(help="Generator that `needles train tips` made.")],
+    weights: Annotated[
+        str, typer.Option(help="Generator: by name, or a file that `needles train tips` made.")
+    ] = DEFAULT_GENERATOR_WEIGHTS,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     steps: Annotated[
         int, typer.Option(min=1, max=1000, help="Noise steps a patch; DDPM as published has 1000.")
-    ] = 50,
+    ] = 20,
     sampler: Annotated[str, typer.Option(help="ddim (few steps) or ddpm (as published).")] = "ddim",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     sheet: Annotated[

@@ -23,6 +23,7 @@ DEFAULT_CT_WEIGHTS = "ct_hrnet_w18_small"
 DEFAULT_PAIR_WEIGHTS = "ct_pairs"
 DEFAULT_US_WEIGHTS = "us_yolot"
 DEFAULT_TIPDET_WEIGHTS = "us_tipdet"
+DEFAULT_GENERATOR_WEIGHTS = "us_tip_ddpm"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from us.training.tip_sets import write_sequences
 
 from needle_backend.core.errors import InputError
-from needle_backend.core.weights import find_weights, load_state
+from needle_backend.core.weights import DEFAULT_GENERATOR_WEIGHTS, find_weights, load_state
 from needle_backend.us.training import train_tips
 from needle_backend.us.training.diffusion import TipUNet, UNetSettings, ddim, ddpm, sample
 from needle_backend.us.training.generate import BATCH, TipOrder, generate_tips
@@ -166,6 +166,13 @@ def test_patches_already_there_are_kept(weights, tmp_path):
     for path in tmp_path.iterdir():
         cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
     assert not any(cv2.imread(str(tmp_path / name)).any() for name in tips_of(order))
+
+
+def test_the_generator_that_comes_along_makes_bright_tips_in_the_middle(tmp_path):
+    order = TipOrder(tmp_path, 8, 1, DEFAULT_GENERATOR_WEIGHTS, steps=5, device="cpu")
+    paths = [path for batch in generate_tips(order) for path in batch]
+    mean = np.mean([cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths], axis=0)
+    assert mean[24:40, 24:40].mean() > 1.3 * mean[:8].mean()
 
 
 def test_weights_of_something_else_are_refused(tmp_path):

@@ -45,7 +45,7 @@ class TipOrder:
     count: int
     seed: int
     weights: str
-    steps: int = 50
+    steps: int = 20
     sampler: str = "ddim"
     device: str = "auto"
 
