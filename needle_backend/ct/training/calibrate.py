@@ -54,6 +54,7 @@ MOVED = ("placed", "moved_mm")
 CONFIDENCE_SIGNS = {
     "score": 1,
     "margin": 1,
+    "placed": 1,
     "tip_rival": -1,
     "hub_rival": -1,
     "neighbour_mm": 1,

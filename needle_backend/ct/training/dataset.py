@@ -97,9 +97,9 @@ def _key(ct: Path) -> str:
 class CropSettings:
     """How crops are drawn and what their targets look like.
 
-    ``label_centred_share`` of the crops lie near a label, ``tip_share`` of those near a tip. All are
-    turned by up to ``turn_deg``, and ``quarter_turn_share`` of them by 90 degrees more: patients
-    lie on their sides, too.
+    ``label_centred_share`` of the crops lie near a label, ``tip_share`` of those near a tip. All
+    are turned by up to ``turn_deg``, and ``quarter_turn_share`` of them by 90 degrees more:
+    patients lie on their sides, too.
     """
 
     size_px: int = 256
