@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,12 @@ def test_where_no_shaft_is_seen_nothing_is_fitted():
         fit_to_ridge(LINE + [18.0, 0.0, 0.0], NO_OTHERS, volume.array, volume)
 
 
+def test_another_needles_shaft_is_not_taken():
+    volume = volume_with(LINE)
+    with pytest.raises(InputError, match="is another needle's"):
+        fit_to_ridge(LINE + [2.0, 0.0, 0.0], LINE[None], volume.array, volume)
+
+
 def test_ends_at_one_place_are_no_needle():
     volume = volume_with(LINE)
     with pytest.raises(InputError, match="at least 20 mm apart"):
@@ -91,13 +98,13 @@ def test_most_tips_of_the_sample_find_their_handle():
     volume, tophat, needles = sample()
     none = np.zeros((0, 3))
     found = 0
-    for index, (tip, handle) in enumerate(needles):
+    for index, (tip, _handle) in enumerate(needles):
         others = np.delete(needles, index, axis=0)
         tip = clicked(tip, volume)
-        line = find_handle(tip, none, others, LocateOptions(), tophat, volume)
-        assert np.linalg.norm(line[0] - tip) < 8.0
-        found += np.linalg.norm(line[1] - handle) < 5.0
-    assert found >= 0.75 * len(needles)
+        with suppress(InputError):  # says that it finds none
+            line = find_handle(tip, none, others, LocateOptions(), tophat, volume)
+            found += np.linalg.norm(line - needles[index], axis=1).max() < 5.0
+    assert found >= 0.85 * len(needles)
 
 
 def test_a_handle_known_to_be_free_is_found_though_its_hub_is_not_recognised():

@@ -72,15 +72,23 @@ def refine_needles(
     ends = np.array([(needle.tip_lps, needle.handle_lps) for needle in needles]).reshape(-1, 2, 3)
     refined = []
     for index, needle in enumerate(needles):
-        others = np.delete(ends, index, axis=0)
-        profile = shaft_profile(ends[index], others, tophat, volume)
-        if profile.weight.sum() < LEAST_WEIGHT:
-            refined.append(needle)
-            continue
-        z_tip, z_handle = _fitted_z(profile, ends[index, :, 2], volume)
-        tip, handle = (*needle.tip_lps[:2], z_tip), (*needle.handle_lps[:2], z_handle)
+        tip, handle = refine_line(ends[index], np.delete(ends, index, axis=0), tophat, volume)
         refined.append(replace(needle, tip_lps=as_point(tip), handle_lps=as_point(handle)))
     return tuple(refined)
+
+
+def refine_line(
+    line_lps: np.ndarray, others_lps: np.ndarray, tophat: np.ndarray, volume: Volume
+) -> np.ndarray:
+    """Return a line (2, 3), tip and handle, with both ends' z as its shaft has them.
+
+    ``others_lps`` are the other needles, (n, 2, 3). It stays as it is where too little is seen.
+    """
+    profile = shaft_profile(line_lps, others_lps, tophat, volume)
+    if profile.weight.sum() < LEAST_WEIGHT:
+        return line_lps
+    z_mm = _fitted_z(profile, line_lps[:, 2], volume)
+    return np.column_stack((line_lps[:, :2], z_mm))
 
 
 def shaft_profile(

@@ -39,12 +39,25 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
     InputError
         When a line is too short to be a needle.
     """
+    pairs = drawn_pairs(lines_lps, tophat, volume)
+    features = {**first_look_features(pairs), "length_support": np.zeros(len(pairs))}
+    return log_odds(features, FIRST_LOOK)
+
+
+def drawn_pairs(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> Pairs:
+    """Return lines as pairs of ends that were surely seen, each pointing at the other.
+
+    Raises
+    ------
+    InputError
+        When a line is too short to be a needle.
+    """
     tips, handles = lines_lps[:, 0], lines_lps[:, 1]
     length_mm = require_needle_length(lines_lps)
     near = TopHat.around(lines_lps.reshape(-1, 3), tophat, volume)
     nothing = np.zeros(len(lines_lps))
     index = np.arange(len(lines_lps))
-    pairs = Pairs(
+    return Pairs(
         tip=index,
         handle=index,
         seen_as=index,
@@ -61,8 +74,6 @@ def score_lines(lines_lps: np.ndarray, tophat: np.ndarray, volume: Volume) -> np
         handle_heatmap=nothing + 1.0,
         shaft=shaft_evidence(tips, handles, near),
     )
-    features = {**first_look_features(pairs), "length_support": nothing}
-    return log_odds(features, FIRST_LOOK)
 
 
 def require_needle_length(lines_lps: np.ndarray) -> np.ndarray:

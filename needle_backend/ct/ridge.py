@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from needle_backend.core.errors import InputError
-from needle_backend.core.needles import Needle, as_point
+from needle_backend.core.geometry import unit_vectors
 from needle_backend.core.volume import Volume
-from needle_backend.ct.refine import refine_needles
-from needle_backend.ct.rescore import require_needle_length
+from needle_backend.ct.rescore import drawn_pairs
 from needle_backend.ct.sampling import TopHat
-from needle_backend.ct.shaft import ridge_shifts, shaft_evidence
+from needle_backend.ct.shaft import shaft_evidence
 
-ROUNDS = 3
-"""In the slices and through them in turn: each shows more of the shaft once the other fits."""
+ROUNDS = 4
+"""Each sees more of the shaft than the one before, as the line comes nearer to it."""
 LEAST_SEEN = 0.25
 """Share of the fitted line that must show a shaft."""
+SAME_MM = 2.0
+"""Lines whose ends are nearer than this lie on one shaft."""
 
 
 def fit_to_ridge(
@@ -23,15 +24,15 @@ def fit_to_ridge(
 ) -> np.ndarray:
     """Return the line moved across its direction onto the nearest shaft, some 5 mm away at most.
 
-    In the slices the ends follow the ridge beside the line (:mod:`.shaft`), through the slices the
-    shaft's own way from slice to slice (:mod:`.refine`). Along the needle they stay where they are.
+    Both ends go where :mod:`.pair_network` reads from the picture that they should: on the chord of
+    the shaft, where that is bowed. Along the needle they stay where they are.
 
     Parameters
     ----------
     line_lps
         (2, 3): tip and handle, LPS mm.
     others_lps
-        (n, 2, 3): the other needles, whose metal is not to be mistaken for this one's.
+        (n, 2, 3): the other needles, whose shafts are theirs.
     tophat
         White top-hat of the CT, [slice, row, column], HU.
     volume
@@ -40,30 +41,31 @@ def fit_to_ridge(
     Raises
     ------
     InputError
-        When the line is too short for a needle, or no shaft is seen near it.
+        When the line is too short for a needle, no shaft is seen near it or only another needle's,
+        or weights are missing.
     """
     line = np.array(line_lps, float)
-    require_needle_length(line[None])
-    others = [as_needle(other) for other in others_lps]
-    near = TopHat.around(line, tophat, volume)
     for _ in range(ROUNDS):
-        line = _fitted_in_the_slices(line, near)
-        needle, *_others = refine_needles([as_needle(line), *others], tophat, volume)
-        line = np.array([needle.tip_lps, needle.handle_lps])
-    line = _fitted_in_the_slices(line, near)
+        line = _moved_across(line, tophat, volume)
+    near = TopHat.around(line, tophat, volume)
     (seen,) = shaft_evidence(line[None, 0], line[None, 1], near).seen
     if seen < LEAST_SEEN:
         raise InputError("No shaft is seen near this needle; drag it closer to one first.")
+    if np.any(np.linalg.norm(others_lps - line, axis=2).max(axis=1) < SAME_MM):
+        raise InputError(
+            "The shaft near this needle is another needle's; drag it closer to its own first."
+        )
     return line
 
 
-def as_needle(line_lps: np.ndarray) -> Needle:
-    """Return the needle of a line (2, 3), tip and handle."""
-    return Needle(as_point(line_lps[0]), as_point(line_lps[1]))
+def _moved_across(line: np.ndarray, tophat: np.ndarray, volume: Volume) -> np.ndarray:
+    from needle_backend.ct.pair_network import load_pair_network
+    from needle_backend.ct.second_look import look_at, with_corrected_ends
 
-
-def _fitted_in_the_slices(line: np.ndarray, tophat: TopHat) -> np.ndarray:
-    along = line[1] - line[0]
-    across = np.array([-along[1], along[0], 0.0]) / max(float(np.hypot(*along[:2])), 1e-6)
-    ((at_tip, _in_the_middle, at_handle),) = ridge_shifts(line[None, 0], line[None, 1], tophat)
-    return line + np.array([[at_tip], [at_handle]]) * across
+    pairs = drawn_pairs(line[None], tophat, volume)
+    near = TopHat.around(line, tophat, volume)
+    look = look_at(pairs, near, load_pair_network(None, near.device))
+    corrected = with_corrected_ends(pairs, look.offsets_mm)
+    moves = np.stack((corrected.tips_lps[0], corrected.handles_lps[0])) - line
+    along = unit_vectors(line[1] - line[0])
+    return line + moves - (moves @ along)[:, None] * along
