@@ -59,7 +59,7 @@ def dialogs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def wait_until() -> Callable[[Callable[[], bool]], None]:
     """Let Qt work until a condition holds."""
 
-    def wait(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def wait(condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline_s, "it did not happen in time"
