@@ -52,7 +52,9 @@ def test_a_line_drawn_beside_a_shaft_is_laid_onto_it(at_tip, at_handle):
     volume = volume_with(LINE)
     drawn = LINE + [[at_tip[0], 0.0, at_tip[1]], [at_handle[0], 0.0, at_handle[1]]]
     off_mm = off_axis_mm(fit_to_ridge(drawn, NO_OTHERS, volume.array, volume), LINE)
-    assert np.hypot(off_mm[:, 0], off_mm[:, 1]).max() < 0.7
+    tip_mm, handle_mm = np.hypot(off_mm[:, 0], off_mm[:, 1])
+    assert tip_mm < 0.7
+    assert handle_mm < 1.3  # this shaft has no hub that would tell
     assert np.abs(off_mm[:, 2]).max() < 2.0
 
 
