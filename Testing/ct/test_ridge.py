@@ -43,7 +43,7 @@ def off_axis_mm(line: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return gap - (gap @ axis)[:, None] * axis
 
 
-shift_mm = st.floats(-3.0, 3.0)
+shift_mm = st.floats(-2.0, 2.0)
 
 
 @settings(max_examples=20, deadline=None)
