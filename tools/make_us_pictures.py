@@ -8,11 +8,13 @@ sample recording as ``needles track --overlay`` draws it.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from make_pictures import (
     PANEL_PX,
@@ -32,6 +34,9 @@ import qt  # isort: skip
 
 from slicer_harness.modules import LoadedModule, load_module  # isort: skip
 from slicer_harness.slice_view import SliceView  # isort: skip
+
+if TYPE_CHECKING:
+    from needle_backend.us.tips import FrameAnswer
 
 SAMPLE = ROOT / "Resources" / "Sample" / "sample_us.seq.nrrd"
 THUMBNAIL = ROOT / "NeedleTipUS" / "Resources" / "Icons" / "NeedleTipUSSample.png"
@@ -61,7 +66,7 @@ def main() -> None:
     )
     stage.play()
     stage.close()
-    draw_sample(arguments.weights or None)
+    draw_sample(arguments.weights)
 
 
 def simulated_puncture(seed: int) -> np.ndarray:
@@ -74,19 +79,12 @@ def simulated_puncture(seed: int) -> np.ndarray:
     return simulate_sequence(replace(settings, sequence=sequence), seed).frames
 
 
-def draw_sample(weights: str | None) -> None:
+def draw_sample(weights: str) -> None:
     """Draw some images of the sample recording, and one of them as the sample's own picture."""
-    from needle_backend.us.detect import TipDetector
     from needle_backend.us.frames import open_frames
     from needle_backend.us.overlay import draw_answer
-    from needle_backend.us.recording import find_tips
-    from needle_backend.us.sector import sector_of
-    from needle_backend.us.track import FAINT_SHARE, Tracker
 
-    source, detector = open_frames(SAMPLE), TipDetector(weights)
-    detector.faint_share = FAINT_SHARE
-    tracker = Tracker(source.size, detector.threshold)
-    found = list(find_tips(source, sector_of(source), detector, tracker))
+    found = list(zip(open_frames(SAMPLE), answers_of_sample(weights), strict=True))
     drawn = []
     for number in CLIP:
         frame, answer = found[number]
@@ -104,6 +102,23 @@ def draw_sample(weights: str | None) -> None:
     left, top = round(2 * tip.x) - SHOWN_PX // 4, round(2 * tip.y) - SHOWN_PX * 3 // 4
     cut = drawn[-1].copy(left, top, SHOWN_PX, SHOWN_PX)
     save(cut.scaledToWidth(THUMBNAIL_PX, qt.Qt.SmoothTransformation), THUMBNAIL)
+
+
+def answers_of_sample(weights: str) -> tuple[FrameAnswer, ...]:
+    """Return what ``needles track`` answers.
+
+    It works in a process of its own, as everything of torch does: the drawing of the views and
+    torch's compiler bring the same library in two versions, and one process cannot hold both.
+    """
+    from needle_backend.us.track_table import read_tips
+
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, "tips.csv")
+        needles = Path(sys.executable).with_name("needles")
+        chosen = ["--weights", weights] if weights else []
+        command = [needles, "track", SAMPLE, "--output", table, *chosen]
+        subprocess.run(command, check=True)
+        return read_tips(table)
 
 
 def as_image(pixels: np.ndarray) -> Any:

@@ -9,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from needle_backend.core.needles import Point
+from NeedleLocalizationLib.across_mark import AcrossMark
 from NeedleLocalizationLib.slice_views import (
     ACROSS_VIEW,
     ALONG_VIEW,
@@ -32,6 +33,7 @@ class NeedleViews:
         self._ui = ui
         self._ends: tuple[Point, Point] | None = None
         self._along, self._across = TurnedSlice(ALONG_VIEW), TurnedSlice(ACROSS_VIEW)
+        self._mark = AcrossMark()
         ui.alongButton.connect("toggled(bool)", self._on_along)
         ui.acrossButton.connect("toggled(bool)", self._on_across)
         ui.depthSlider.connect("valueChanged(int)", self._turn)
@@ -68,6 +70,7 @@ class NeedleViews:
         """Leave the slices as they lie: their scene is gone."""
         self._along.forget()
         self._across.forget()
+        self._mark.forget()
 
     def _toggle(self, button: qt.QPushButton) -> None:
         if self._ends is not None:
@@ -77,7 +80,11 @@ class NeedleViews:
         self._turn() if is_on else self._along.turn_back()
 
     def _on_across(self, is_on: bool) -> None:
-        self._turn() if is_on else self._across.turn_back()
+        if is_on:
+            self._turn()
+        else:
+            self._across.turn_back()
+            self._mark.remove()
 
     def _turn(self) -> None:
         depth_mm = self._ui.depthSlider.value
@@ -88,4 +95,4 @@ class NeedleViews:
         if self._ui.alongButton.checked and (node := self._along.node()) is not None:
             slice_along(node, *self._ends)
         if self._ui.acrossButton.checked and (node := self._across.node()) is not None:
-            slice_across(node, *self._ends, depth_mm)
+            self._mark.show(node, slice_across(node, *self._ends, depth_mm))

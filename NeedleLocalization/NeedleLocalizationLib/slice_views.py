@@ -7,7 +7,7 @@ import slicer
 import vtk
 from slicer import vtkMRMLSliceNode
 
-from needle_backend.core.needles import Point
+from needle_backend.core.needles import Point, as_point
 
 ALONG_VIEW, ACROSS_VIEW = "Green", "Red"
 MARGIN = 1.15
@@ -41,16 +41,18 @@ def slice_along(node: vtkMRMLSliceNode, tip_ras: Point, handle_ras: Point) -> No
 
 def slice_across(
     node: vtkMRMLSliceNode, tip_ras: Point, handle_ras: Point, depth_mm: float
-) -> None:
+) -> Point:
     """Turn a slice across a needle, ``depth_mm`` from its tip towards its handle.
 
-    Seen from the feet with the patient's front up as far as the needle allows, as an axial slice.
+    Returns where the needle goes through it. Seen from the feet with the patient's front up as far as the needle allows, as an axial slice.
     """
     tip = np.array(tip_ras)
     outwards = _unit(np.array(handle_ras) - tip)
     up = _across(outwards, (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     right = np.cross(up, outwards)
-    _turn(node, right, up, outwards, tip + depth_mm * outwards, height_mm=ACROSS_FIELD_MM)
+    middle = tip + depth_mm * outwards
+    _turn(node, right, up, outwards, middle, height_mm=ACROSS_FIELD_MM)
+    return as_point(middle)
 
 
 class TurnedSlice:

@@ -76,6 +76,37 @@ def test_the_slice_across_a_needle_goes_as_deep_as_the_slider(reviewed, views):
     assert reviewed.ui.depthSlider.maximum == round(np.linalg.norm(handle - tip))
 
 
+def marks():
+    named = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+    return [node for node in named if node.GetName() == "Needle in the slice across"]
+
+
+def test_a_mark_shows_where_the_needle_goes_through_the_slice_across(reviewed, views):
+    tip, handle = ends(select(reviewed, "N10"))
+    outwards = (handle - tip) / np.linalg.norm(handle - tip)
+    reviewed.ui.acrossButton.click()
+    for depth_mm in (0, 40):
+        reviewed.ui.depthSlider.value = depth_mm
+        (mark,) = marks()
+        at = mark.GetNthControlPointPositionWorld(0)
+        np.testing.assert_allclose(at, tip + depth_mm * outwards, atol=1e-6)
+    display = mark.GetDisplayNode()
+    assert display.IsDisplayableInView(views["Red"].node.GetID())
+    assert not display.IsDisplayableInView(views["Green"].node.GetID())
+    assert not mark.GetSaveWithScene()
+    assert not display.GetSaveWithScene()
+    reviewed.ui.acrossButton.click()
+    assert marks() == []
+
+
+def test_the_mark_across_goes_with_its_needle(reviewed, views):
+    select(reviewed, "N10")
+    reviewed.ui.acrossButton.click()
+    assert len(marks()) == 1
+    reviewed.ui.deleteButton.click()
+    assert marks() == []
+
+
 def test_without_a_needle_there_is_nothing_to_turn_to(reviewed, views):
     select(reviewed, "N10")
     reviewed.ui.alongButton.click()
