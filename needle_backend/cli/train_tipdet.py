@@ -35,12 +35,14 @@ def tipdet(
 
     Needs the training packages: pip install 'needle-backend\[train]'.
     """
+    from needle_backend.core.settings import read_toml
+
     with training_packages("Training"):
-        from needle_backend.us.training.train_tipdet import read_recipe, train_tipdet
+        from needle_backend.us.training.train_tipdet import TipDetSettings, train_tipdet
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    settings = read_recipe(config)
+    settings = read_toml(TipDetSettings, config)
     weights = train_tipdet(settings, data, validation, output, init, max_hours)
     typer.echo(f"Trained weights and their model card: {weights}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +66,7 @@ def load_detector(weights: WeightsFile, device: str) -> tuple[Yolot, DetectorSet
         When the card does not describe a YOLOT, or the tensors do not fit it.
     """
     network = Yolot()
-    try:
+    with _described_by(weights, "YOLOT"):
         settings = DetectorSettings(
             int(weights.card["input"]["size_px"]),
             float(weights.card["threshold"]),
@@ -72,10 +74,6 @@ def load_detector(weights: WeightsFile, device: str) -> tuple[Yolot, DetectorSet
         )
         check_input_px(settings.input_px)
         network.load_state_dict(load_state(weights.path))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{weights.path} and its model card do not describe a YOLOT tip detector."
-        ) from error
     return network.eval().to(device), settings
 
 
@@ -107,7 +105,7 @@ def load_tipdet(weights: WeightsFile, device: str) -> tuple[TipDet, VideoSetting
         When the card does not describe a TipDet, or the tensors do not fit it.
     """
     network = TipDet()
-    try:
+    with _described_by(weights, "TipDet"):
         settings = VideoSettings(
             int(weights.card["input"]["size_px"]),
             float(weights.card["threshold"]),
@@ -115,11 +113,17 @@ def load_tipdet(weights: WeightsFile, device: str) -> tuple[TipDet, VideoSetting
         )
         check_input_px(settings.input_px)
         network.load_state_dict(load_state(weights.path))
+    return network.eval().to(device), settings
+
+
+@contextmanager
+def _described_by(weights: WeightsFile, kind: str) -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{weights.path} and its model card do not describe a TipDet tip detector."
+            f"{weights.path} and its model card do not describe a {kind} tip detector."
         ) from error
-    return network.eval().to(device), settings
 
 
 def check_input_px(size_px: int) -> None:

@@ -12,6 +12,7 @@ from us.planted import write_untrained_weights
 from us.training.tip_sets import speckle
 
 from needle_backend.core.errors import InputError
+from needle_backend.core.settings import read_toml
 from needle_backend.us.flow import STILL, motion_image
 from needle_backend.us.keyframes import MOST_KEYFRAMES
 from needle_backend.us.tipdet import VideoTipDetector
@@ -23,7 +24,6 @@ from needle_backend.us.training.train_rescoring import RescoringSettings
 from needle_backend.us.training.train_tipdet import (
     ScheduleSettings,
     TipDetSettings,
-    read_recipe,
     train_tipdet,
 )
 
@@ -145,5 +145,5 @@ def test_what_is_no_folder_of_sequences_is_refused(tmp_path):
 
 
 def test_recipes_can_be_read():
-    recipe = read_recipe(RECIPES / "tipdet_cpu.toml")
+    recipe = read_toml(TipDetSettings, RECIPES / "tipdet_cpu.toml")
     assert recipe.rescoring.sequence_share == 0.4

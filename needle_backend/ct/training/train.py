@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from needle_backend.core.averaging import averaged_state, move_average
+from needle_backend.core.resuming import RECENT, fit_on
 from needle_backend.core.settings import read_toml
 from needle_backend.core.weights import load_state
 from needle_backend.ct.detect import detect_ends
@@ -204,15 +205,8 @@ def train(
     loader = DataLoader(crops, schedule.batch, num_workers=1, drop_last=True)
     best = ModelCheckpoint(output, "best", monitor="val_f1", mode="max")
     trainer = _trainer(schedule, output, best, len(loader), max_hours)
-    unfinished = output / _RECENT
     started = time.monotonic()
-    trainer.fit(
-        module,
-        loader,
-        DataLoader([0]),
-        ckpt_path=unfinished if unfinished.exists() else None,
-        weights_only=True,
-    )
+    fit_on(trainer, module, loader, output)
     facts = {
         "data": [path.name for path in data],
         "cases": len(cases),
@@ -225,9 +219,6 @@ def train(
     return export_weights(averaged_state(Path(best.best_model_path)), settings, facts, output)
 
 
-_RECENT = "recent.ckpt"
-
-
 def _trainer(
     schedule: ScheduleSettings,
     output: Path,
@@ -237,7 +228,7 @@ def _trainer(
 ) -> L.Trainer:
     """A trainer that checkpoints every few minutes and stops early or after some hours."""
     recent = ModelCheckpoint(
-        output, Path(_RECENT).stem, every_n_train_steps=min(100, steps_an_epoch)
+        output, Path(RECENT).stem, every_n_train_steps=min(100, steps_an_epoch)
     )
     stop = EarlyStopping("val_f1", mode="max", patience=schedule.patience_epochs)
     limit = [Timer({"hours": max_hours}, interval="epoch")] if max_hours else []

@@ -243,14 +243,14 @@ class TipImages:
         square, boxes = changed(
             self._squares[number][index], self._boxes[number][index], self._augment, rng
         )
-        tips = np.zeros((MOST_TIPS, 4), np.float32)
-        tips[: len(boxes)] = boxes
-        return {
-            "square": square,
-            "tips": tips,
-            "count": np.int64(len(boxes)),
-            "set": np.int64(number),
-        }
+        return {"square": square, **as_target(boxes), "set": np.int64(number)}
+
+
+def as_target(boxes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return boxes (n, 4) as ``tips``, as long for every image of a batch, and their ``count``."""
+    tips = np.zeros((MOST_TIPS, 4), np.float32)
+    tips[: len(boxes)] = boxes
+    return {"tips": tips, "count": np.int64(len(boxes))}
 
 
 class EpochOrder:

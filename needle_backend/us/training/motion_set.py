@@ -15,9 +15,9 @@ from needle_backend.core.files import written_whole
 from needle_backend.core.settings import draw
 from needle_backend.us.flow import FRAMES_APART, STILL, motion_image
 from needle_backend.us.training.dataset import (
-    MOST_TIPS,
     AugmentSettings,
     ImageSet,
+    as_target,
     draw_warp,
     load_set,
     regreyed,
@@ -137,13 +137,10 @@ class MovingImages:
         boxes = self._sets[number].images.boxes[index]
         square, motion = self._squares[number][index], self._motion[number][index]
         square, motion, boxes = changed(square, motion, boxes, self._augment, rng)
-        tips = np.zeros((MOST_TIPS, 4), np.float32)
-        tips[: len(boxes)] = boxes
         return {
             "square": square,
             "motion": motion,
-            "tips": tips,
-            "count": np.int64(len(boxes)),
+            **as_target(boxes),
             "moving": np.float32(self._sets[number].moving[index] and len(boxes) > 0),
         }
 

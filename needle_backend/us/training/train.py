@@ -16,11 +16,12 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from needle_backend.core.averaging import averaged_state, move_average
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import written_whole
+from needle_backend.core.resuming import RECENT, fit_on
 from needle_backend.core.settings import read_toml
 from needle_backend.us.network import Yolot, decode
 from needle_backend.us.preprocess import normalised
@@ -39,7 +40,6 @@ from needle_backend.us.training.validate import validate
 from needle_backend.us.weights import check_input_px, start_state
 
 HISTORY = "history.json"
-RECENT = "recent.ckpt"
 _STEPS_BETWEEN_CHECKPOINTS = 50
 
 
@@ -235,25 +235,11 @@ def train(
         state, loaded = start_state(initial)
         module.start_from(state)
     images = TipImages(fit, settings.augment, schedule.seed)
-    order = EpochOrder(len(images), schedule.images_an_epoch, schedule.seed)
-    loader = DataLoader(
-        images,
-        min(schedule.batch, len(order)),
-        sampler=order,
-        num_workers=schedule.workers,
-        drop_last=True,
-    )
+    loader = epochs_of(images, schedule)
     best = ModelCheckpoint(output, "best", monitor="val_ap", mode="max")
     trainer = make_trainer(schedule, output, best, len(loader), max_hours)
-    unfinished = output / RECENT
     started = time.monotonic()
-    trainer.fit(
-        module,
-        loader,
-        DataLoader([0]),
-        ckpt_path=unfinished if unfinished.exists() else None,
-        weights_only=True,
-    )
+    fit_on(trainer, module, loader, output)
     facts = {
         "data": {images.name: len(used) for images, used in fit},
         "start": None if initial is None else f"{initial.name}, {len(loaded)} tensors",
@@ -289,6 +275,18 @@ def _parts(
         if not any(len(images.boxes[index]) for images, used in parts for index in used):
             raise InputError(f"There is no tip to {purpose} on; give a set that shows some.")
     return fit, held
+
+
+def epochs_of(images: Dataset[Any], schedule: ScheduleSettings) -> DataLoader[Any]:
+    """Return batches of images, in another order in every epoch."""
+    order = EpochOrder(len(images), schedule.images_an_epoch, schedule.seed)
+    return DataLoader(
+        images,
+        min(schedule.batch, len(order)),
+        sampler=order,
+        num_workers=schedule.workers,
+        drop_last=True,
+    )
 
 
 def make_trainer(

@@ -16,11 +16,12 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from needle_backend.core.averaging import averaged_state, move_average
+from needle_backend.core.resuming import RECENT, fit_on
 from needle_backend.us.tipdet import judged
 from needle_backend.us.tipdet_network import KeyframeAttention, TwoStream
 from needle_backend.us.training.evaluate import ComparedFrame, average_precision
 from needle_backend.us.training.rescoring_set import Moments, RescoringSet, see_sequences
-from needle_backend.us.training.train import HISTORY, RECENT, HistoryFile
+from needle_backend.us.training.train import HISTORY, HistoryFile
 from needle_backend.us.training.train_two_stream import MotionPart, surest_box
 
 
@@ -151,15 +152,8 @@ def train_rescoring(
         default_root_dir=output,
         accelerator="cpu",
     )
-    unfinished = output / RECENT
     loader = DataLoader(moments, min(settings.batch, len(moments)), shuffle=True, drop_last=True)
-    trainer.fit(
-        module,
-        loader,
-        DataLoader([0]),
-        ckpt_path=unfinished if unfinished.exists() else None,
-        weights_only=True,
-    )
+    fit_on(trainer, module, loader, output)
     attention = KeyframeAttention().eval()
     attention.load_state_dict(averaged_state(Path(best.best_model_path)))
     facts = {

@@ -16,7 +16,6 @@ import cv2
 
 from needle_backend import __version__
 from needle_backend.core.errors import InputError
-from needle_backend.core.settings import read_toml
 from needle_backend.core.weights import (
     DEFAULT_TIPDET_WEIGHTS,
     DEFAULT_US_WEIGHTS,
@@ -52,17 +51,6 @@ class TipDetSettings:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     rescoring: RescoringSettings = field(default_factory=RescoringSettings)
-
-
-def read_recipe(path: Path) -> TipDetSettings:
-    """Read a training recipe from TOML; what it leaves out keeps its default.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, or sets something that does not exist or is not possible.
-    """
-    return read_toml(TipDetSettings, path)
 
 
 def train_tipdet(

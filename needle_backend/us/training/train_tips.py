@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from needle_backend import __version__
 from needle_backend.core.errors import InputError
+from needle_backend.core.resuming import RECENT, fit_on
 from needle_backend.core.settings import read_toml
 from needle_backend.core.weights import hardware, load_state, write_weights
 from needle_backend.us.training.diffusion import NOISE_STEPS, TipUNet, UNetSettings, ddpm
@@ -184,17 +185,11 @@ def train_tips(
     module = TipGeneratorModule(settings)
     if initial is not None:
         module.start_from(load_state(initial))
-    recent = output / "recent.ckpt"
     started = time.monotonic()
     trainer = _trainer(schedule, output, max_hours)
     held_loader = DataLoader(_tensors(held), 4 * schedule.batch)
-    trainer.fit(
-        module,
-        DataLoader(_tensors(fit), schedule.batch, shuffle=True),
-        held_loader,
-        ckpt_path=recent if recent.exists() else None,
-        weights_only=True,
-    )
+    loader = DataLoader(_tensors(fit), schedule.batch, shuffle=True)
+    fit_on(trainer, module, loader, output, held_loader)
     (final,) = trainer.validate(module, held_loader, verbose=False)
     facts = {
         "data": [path.name for path in data],
@@ -213,7 +208,10 @@ def _tensors(patches: TipPatches) -> TensorDataset:
 
 def _trainer(schedule: TipScheduleSettings, output: Path, max_hours: float | None) -> L.Trainer:
     recent = ModelCheckpoint(
-        output, "recent", every_n_train_steps=schedule.validate_every, enable_version_counter=False
+        output,
+        Path(RECENT).stem,
+        every_n_train_steps=schedule.validate_every,
+        enable_version_counter=False,
     )
     limit = [Timer({"hours": max_hours}, interval="step")] if max_hours else []
     return L.Trainer(

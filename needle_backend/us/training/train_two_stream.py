@@ -12,20 +12,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch.utils.data import DataLoader
 
 from needle_backend.core.averaging import averaged_state, move_average
+from needle_backend.core.resuming import fit_on
 from needle_backend.us.candidates import candidates_of
 from needle_backend.us.network import decode
 from needle_backend.us.preprocess import normalised
 from needle_backend.us.tipdet_network import Sight, TwoStream, motion_input
-from needle_backend.us.training.dataset import AugmentSettings, EpochOrder
+from needle_backend.us.training.dataset import AugmentSettings
 from needle_backend.us.training.evaluate import ComparedFrame, average_precision
 from needle_backend.us.training.losses import image_losses
 from needle_backend.us.training.motion_set import MotionSet, MovingImages
 from needle_backend.us.training.train import (
-    RECENT,
     ScheduleSettings,
+    epochs_of,
     make_trainer,
     optimizer_plan,
 )
@@ -160,24 +160,10 @@ def train_two_stream(
     images = MovingImages(
         [(one, frames_of(one, used)) for one, used in fit], augment, schedule.seed
     )
-    order = EpochOrder(len(images), schedule.images_an_epoch, schedule.seed)
-    loader = DataLoader(
-        images,
-        min(schedule.batch, len(order)),
-        sampler=order,
-        num_workers=schedule.workers,
-        drop_last=True,
-    )
+    loader = epochs_of(images, schedule)
     best = ModelCheckpoint(output, "best", monitor="val_ap", mode="max")
     trainer = make_trainer(schedule, output, best, len(loader), max_hours)
-    unfinished = output / RECENT
-    trainer.fit(
-        module,
-        loader,
-        DataLoader([0]),
-        ckpt_path=unfinished if unfinished.exists() else None,
-        weights_only=True,
-    )
+    fit_on(trainer, module, loader, output)
     network = TwoStream().eval()
     network.load_state_dict(averaged_state(Path(best.best_model_path)))
     facts = {

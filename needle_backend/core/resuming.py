@@ -1,0 +1,39 @@
+"""Go on with a training where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import DataLoader
+
+if TYPE_CHECKING:
+    import lightning as L
+
+RECENT = "recent.ckpt"
+"""The checkpoint of a training's folder that the next run goes on from."""
+
+
+def fit_on(
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    loader: DataLoader[Any],
+    output: Path,
+    held: DataLoader[Any] | None = None,
+) -> None:
+    """Train from the folder's recent checkpoint, from the beginning where there is none.
+
+    Parameters
+    ----------
+    held
+        What the module validates batch by batch; without it the module is asked to validate once an
+        epoch, and has what it needs.
+    """
+    recent = output / RECENT
+    trainer.fit(
+        module,
+        loader,
+        DataLoader([0]) if held is None else held,
+        ckpt_path=recent if recent.exists() else None,
+        weights_only=True,
+    )
