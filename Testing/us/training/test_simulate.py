@@ -20,10 +20,10 @@ from needle_backend.us.training.settings import (
     SimulationSettings,
 )
 from needle_backend.us.training.simulate import SimulatedSequence, simulate_sequence
-from needle_backend.us.training.truth import VISIBLE_CONTRAST, tip_contrast
+from needle_backend.us.training.truth import VISIBLE_CONTRAST, contrast_at
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "us_clinical.toml"
-WIDE = Path(simulate.__file__).parent / "recipes" / "needles_wide.toml"
+RECIPES = Path(simulate.__file__).parent / "recipes"
 SMALL = SimulationSettings(sequence=SequenceSettings(frames=6, fps=6.0, size=(320, 240)))
 WITH_NEEDLE = replace(SMALL, sequence=replace(SMALL.sequence, needle_free_share=0.0))
 
@@ -86,6 +86,21 @@ def test_a_tip_is_visible_only_where_it_stands_out(sequences):
             assert truth.box is None
 
 
+def test_settings_may_count_the_end_of_a_seen_shaft_as_a_visible_tip(sequences):
+    lenient = replace(
+        WITH_NEEDLE, sequence=replace(WITH_NEEDLE.sequence, tip_contrast_on_shaft=0.1)
+    )
+    both = [
+        pair
+        for seed, sequence in enumerate(sequences)
+        for pair in zip(sequence.truth, simulate_sequence(lenient, seed).truth, strict=True)
+    ]
+    assert all(truth.visible for usual, truth in both if usual.visible)
+    more = [truth for usual, truth in both if truth.visible and not usual.visible]
+    assert more
+    assert all(0.1 <= truth.contrast < VISIBLE_CONTRAST for truth in more)
+
+
 def test_the_picture_is_brighter_at_most_visible_tips_than_around(sequences):
     brighter = []
     for sequence in sequences:
@@ -124,11 +139,11 @@ def test_contrast_grows_with_what_the_tip_adds():
     tissue = np.random.default_rng(1).normal(60, 12, (200, 200)).clip(0, 255)
     spot = np.exp(-(((np.indices((200, 200)) - 100) / 5) ** 2).sum(0))
     faint, bright = (
-        tip_contrast(tissue, tissue + level * spot, np.array([100.0, 100.0])) for level in (10, 90)
+        contrast_at(tissue, tissue + level * spot, np.array([100.0, 100.0])) for level in (10, 90)
     )
     assert faint < VISIBLE_CONTRAST < bright
-    assert tip_contrast(tissue, tissue, np.array([100.0, 100.0])) <= 0
-    assert tip_contrast(tissue, tissue + 90 * spot, np.array([500.0, 100.0])) == 0
+    assert contrast_at(tissue, tissue, np.array([100.0, 100.0])) <= 0
+    assert contrast_at(tissue, tissue + 90 * spot, np.array([500.0, 100.0])) == 0
 
 
 def test_a_bright_tip_on_a_bright_line_does_not_stand_out():
@@ -136,7 +151,7 @@ def test_a_bright_tip_on_a_bright_line_does_not_stand_out():
     tissue[95:106] = 230
     spot = 60 * np.exp(-(((np.indices((200, 200)) - 100) / 5) ** 2).sum(0))
     with_tip = np.minimum(tissue + spot, 255)
-    assert tip_contrast(tissue, with_tip, np.array([100.0, 100.0])) < VISIBLE_CONTRAST
+    assert contrast_at(tissue, with_tip, np.array([100.0, 100.0])) < VISIBLE_CONTRAST
 
 
 def test_the_benchmark_is_not_the_training_setting():
@@ -158,8 +173,9 @@ def test_a_phantom_is_even():
     assert unevenness(1.0) < 0.6 * unevenness(0.0)
 
 
-def test_the_wide_training_recipe_makes_needles_of_every_brightness():
-    settings = read_toml(SimulationSettings, WIDE)
+@pytest.mark.parametrize("look", ["wide", "fine", "coarse"])
+def test_a_training_recipe_makes_needles_of_every_brightness(look):
+    settings = read_toml(SimulationSettings, RECIPES / f"needles_{look}.toml")
     one_frame = replace(settings, sequence=replace(settings.sequence, frames=1, size=(320, 240)))
     truths = [simulate_sequence(one_frame, seed).truth[0] for seed in range(12)]
     contrasts = [truth.contrast for truth in truths if truth.visible]

@@ -126,6 +126,33 @@ def test_a_recorded_picture_is_coarser_with_its_tip_where_it_was(how):
     np.testing.assert_array_equal(kept, boxes)
 
 
+@pytest.mark.parametrize(
+    ("how", "is_more_uneven"),
+    [
+        ({"depth_gain": 0.5}, True),
+        ({"sharpen": (2.0, 2.0)}, True),
+        ({"despeckle_share": 1.0}, False),
+    ],
+)
+def test_a_scanners_settings_change_the_look_and_leave_the_tip_where_it_was(how, is_more_uneven):
+    speckled = np.random.default_rng(0).integers(90, 110, (96, 96), np.uint8)
+    boxes = np.array([[40.0, 50.0, 20.0, 12.0]])
+    settings = AugmentSettings(brightness=(1.0, 1.0), **how)
+    scanned, kept = changed(speckled, boxes, settings, np.random.default_rng(1))
+    assert (scanned.std() > speckled.std()) == is_more_uneven
+    np.testing.assert_array_equal(kept, boxes)
+
+
+def test_a_picture_made_wider_takes_its_tip_along():
+    wider = AugmentSettings(brightness=(1.0, 1.0), aspect=(1.5, 1.5))
+    picture = np.zeros((96, 96), np.uint8)
+    cv2.circle(picture, (60, 30), 4, 250, -1)
+    boxes = np.array([[60.0, 30.0, 20.0, 12.0]])
+    square, (after,) = changed(picture, boxes, wider, np.random.default_rng(1))
+    np.testing.assert_allclose(after, [47.5 + 1.5 * 12.5, 30, 20, 12])
+    np.testing.assert_allclose(centre_of_light(square), after[:2], atol=0.2)
+
+
 def test_a_tip_that_leaves_the_square_is_no_label_any_more(spots, tmp_path):
     images = load_set(spots, 80, tmp_path / "cache")
     away = AugmentSettings(zoom=(9.0, 9.0))

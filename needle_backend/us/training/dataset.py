@@ -29,6 +29,7 @@ MOST_TIPS = 16
 """Room for tips in one image."""
 
 _LEAST_BLUR_PX = 0.2
+_SHARPEN_PX = 1.2
 _JPEG_QUALITY = (12, 70)
 
 
@@ -49,6 +50,8 @@ class AugmentSettings:
     zooms_boxes
         Whether a tip's box grows with the picture; it does not where all boxes are of one size by
         agreement, whatever the needle's.
+    aspect
+        Factor of the width alone; needles become steeper or flatter.
     shift_share
         The image is shifted by up to this share of its side.
     crop_px
@@ -60,6 +63,12 @@ class AugmentSettings:
         Largest standard deviation of noise added, in grey values.
     marks_share
         Share of images into which rulers and letters are drawn, as scanners do.
+    depth_gain
+        Largest change of the brightness, as a share of it, from the middle to the top or bottom.
+    despeckle_share
+        Share of images whose speckle is taken out while edges stay, as scanners do.
+    sharpen
+        How much of what a blur takes away is added.
     blur_px
         Standard deviation of a blur, as of an enlarged or smoothed recording.
     jpeg_share
@@ -71,11 +80,15 @@ class AugmentSettings:
     mirror_share: float = 0.0
     zoom: Range = (1.0, 1.0)
     zooms_boxes: bool = True
+    aspect: Range = (1.0, 1.0)
     shift_share: float = 0.0
     crop_px: int = 0
     tip_share: float = 0.75
     noise: float = 0.0
     marks_share: float = 0.0
+    depth_gain: float = 0.0
+    despeckle_share: float = 0.0
+    sharpen: Range = (0.0, 0.0)
     blur_px: Range = (0.0, 0.0)
     jpeg_share: float = 0.0
 
@@ -287,7 +300,8 @@ def changed(
         grown = abs(warp[1, 1]) if augment.zooms_boxes else 1.0
         boxes = np.column_stack([centres, boxes[:, 2:] * grown])
     inside = ((boxes[:, :2] > 0) & (boxes[:, :2] < side - 1)).all(axis=1)
-    square, boxes = regreyed(square, augment, rng), boxes[inside]
+    square, boxes = _as_scanned(square, augment, rng), boxes[inside]
+    square = regreyed(square, augment, rng)
     if rng.random() < augment.marks_share:
         square = with_marks(square, boxes, rng)
     return _as_recorded(square, augment, rng), boxes
@@ -299,10 +313,10 @@ _SAME = np.eye(2, 3)
 def draw_warp(
     side: int, boxes: np.ndarray, augment: AugmentSettings, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw an affine map: mirror, zoom, and which place comes to the middle of the window."""
+    """Draw an affine map: mirror, zoom, aspect, and what comes to the middle of the window."""
     zoom = draw(rng, augment.zoom)
     mirror = -1.0 if rng.random() < augment.mirror_share else 1.0
-    linear = np.diag([mirror * zoom, zoom])
+    linear = np.diag([mirror * zoom * draw(rng, augment.aspect), zoom])
     window = augment.crop_px or side
     place = np.full(2, (side - 1) / 2) + rng.uniform(-1, 1, 2) * augment.shift_share * side
     if augment.crop_px:
@@ -321,6 +335,23 @@ def regreyed(square: np.ndarray, augment: AugmentSettings, rng: np.random.Genera
     if augment.noise > 0:
         noise = rng.normal(0, rng.uniform(0, augment.noise), square.shape)
         square = np.clip(square + noise * (square > 0), 0, 255).astype(np.uint8)
+    return square
+
+
+def _as_scanned(
+    square: np.ndarray, augment: AugmentSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Change the gain with depth, take speckle out and sharpen, as a scanner's settings do."""
+    if augment.depth_gain > 0:
+        knots = 1 + augment.depth_gain * rng.uniform(-1, 1, 4)
+        gain = np.interp(np.linspace(0, 3, len(square)), np.arange(4), knots)[:, None]
+        square = np.clip(square * gain, 0, 255).astype(np.uint8)
+    if rng.random() < augment.despeckle_share:
+        square = cv2.medianBlur(square, 3)
+    if augment.sharpen[1] > 0:
+        amount = draw(rng, augment.sharpen)
+        blurred = cv2.GaussianBlur(square, (0, 0), _SHARPEN_PX)
+        square = cv2.addWeighted(square, 1 + amount, blurred, -amount, 0)
     return square
 
 

@@ -89,7 +89,7 @@ def draw_look(
         shadow=float(amplitude(-draw(rng, settings.shadow_db))),
         side_lobe=float(amplitude(draw(rng, settings.side_lobe_db))),
         bloom=draw(own, settings.bloom),
-        edge_beams=int(own.integers(7, 31)) | 1 if haze.any() else 7,
+        edge_beams=int(own.integers(*settings.haze_edge_beams)) | 1 if haze.any() else 7,
     )
 
 

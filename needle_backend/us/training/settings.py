@@ -10,15 +10,22 @@ from dataclasses import dataclass, field
 
 from needle_backend.core.settings import Range
 
+VISIBLE_CONTRAST = 1.0
+"""From which contrast on an echo stands out."""
+
 
 @dataclass(frozen=True)
 class SequenceSettings:
-    """The recording."""
+    """The recording.
+
+    A tip whose shaft is seen right behind it counts as visible from ``tip_contrast_on_shaft`` on.
+    """
 
     frames: int = 60
     fps: float = 30.0
     size: tuple[int, int] = (640, 480)
     needle_free_share: float = 0.12
+    tip_contrast_on_shaft: float = VISIBLE_CONTRAST
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,8 @@ class NeedleSettings:
     ``shaft_db`` is the near wall's peak when the beam meets it at a right angle; the echo loses
     ``angle_loss_db`` where it is tilted by 45 degrees beyond ``steering_deg``, and
     ``trend_db`` 300 px behind the tip. Its echoes are ``bloom`` times wider across the beams than
-    those of tissue. A haze of ``haze_db`` without end lies below the needles of a ``haze_share``.
+    those of tissue. A haze of ``haze_db`` without end lies below the needles of a ``haze_share``,
+    and begins and ends over ``haze_edge_beams``.
     """
 
     diameter_mm: Range = (0.4, 1.2)
@@ -100,6 +108,7 @@ class NeedleSettings:
     bloom: Range = (1, 1)
     haze_share: float = 0.0
     haze_db: Range = (-34, -12)
+    haze_edge_beams: tuple[int, int] = (7, 31)
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from needle_backend.us.training.probe import CurvedProbe, Probe, draw_probe
 from needle_backend.us.training.scanner import Scanner
 from needle_backend.us.training.settings import SimulationSettings
 from needle_backend.us.training.speckle import Display, PointSpread, amplitude, smooth_series
-from needle_backend.us.training.truth import FrameTruth, draw_box, frame_truths, tip_contrast
+from needle_backend.us.training.truth import FrameTruth, contrast_at, draw_box, frame_truths
 
 _TIP_FLICKER_DB = 2.5
-_SPOT_BEHIND = 8
-"""Points behind the tip around which its brightness is judged."""
+_SPOTS_BEHIND = (8, 32)
+"""Points behind the tip around which its brightness and the shaft's are judged."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def simulate_sequence(
         "range_db": scene.display.range_db,
     }
     fps = settings.sequence.fps
-    truth = frame_truths(scene.probe, puncture, contrasts, box, fps)
+    least = settings.sequence.tip_contrast_on_shaft
+    truth = frame_truths(scene.probe, puncture, contrasts, box, fps, least)
     return SimulatedSequence(frames, fps, truth, facts)
 
 
@@ -119,7 +120,7 @@ def _record(
     echo: NeedleEcho | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frames and the tip's contrast in each."""
+    """Return the frames, and the contrasts of tip and shaft in each, (frames, 2)."""
     count, fps = settings.sequence.frames, settings.sequence.fps
     probe = scene.probe
     gain = _draw_gain(settings, scene.real, rng)
@@ -131,7 +132,7 @@ def _record(
         settings.probe, scene.display, scene.spread, probe.shape, fps, scene.real, rng
     )
     frames = np.empty((count, probe.size[1], probe.size[0]), np.uint8)
-    contrasts = np.zeros(count)
+    contrasts = np.zeros((count, len(_SPOTS_BEHIND)))
     shown = None
     for frame in range(count):
         pose = puncture.poses[frame] if puncture is not None else None
@@ -147,8 +148,8 @@ def _record(
         grey = scanner.grey(both + noise, gain[frame], speckled)
         if seen is not None:
             without = scanner.grey(tissue + noise, gain[frame])
-            behind = pose.xy[min(_SPOT_BEHIND, len(pose.xy) - 1)]
-            contrasts[frame] = tip_contrast(without, grey, probe.to_grid(behind))
+            spots = [pose.xy[min(behind, len(pose.xy) - 1)] for behind in _SPOTS_BEHIND]
+            contrasts[frame] = [contrast_at(without, grey, probe.to_grid(xy)) for xy in spots]
         shown = scanner.shown(grey, probe, shown)
         frames[frame] = np.rint(shown)
     return frames, contrasts

@@ -9,8 +9,8 @@ import numpy as np
 
 from needle_backend.us.training.motion import Puncture
 from needle_backend.us.training.probe import Probe
+from needle_backend.us.training.settings import VISIBLE_CONTRAST
 
-VISIBLE_CONTRAST = 1.0
 _READERS_GLANCE_S = 0.17
 _BOX_AT_640 = ((36.0, 5.0), (20.0, 3.0))
 
@@ -22,7 +22,8 @@ class FrameTruth:
     Attributes
     ----------
     visible
-        Whether the tip's echo stands out: ``contrast`` is at least ``VISIBLE_CONTRAST``.
+        Whether the tip's echo stands out: ``contrast`` is at least ``VISIBLE_CONTRAST``; or the
+        shaft's does, and ends there.
     tip_xy
         The visible tip in picture pixels, else None.
     box
@@ -59,18 +60,24 @@ def frame_truths(
     contrasts: np.ndarray,
     box: tuple[float, float],
     fps: float,
+    contrast_on_shaft: float = VISIBLE_CONTRAST,
 ) -> tuple[FrameTruth, ...]:
-    """Return every frame's truth from the tip's contrast in each."""
+    """Return every frame's truth from the contrasts of tip and shaft in each, (frames, 2).
+
+    From ``contrast_on_shaft`` on, a tip is visible whose shaft is seen right behind it.
+    """
     if puncture is None:
         return (FrameTruth(visible=False),) * len(contrasts)
+    tip, shaft = (_steadied(series, fps) for series in contrasts.T)
+    least = np.where(shaft >= VISIBLE_CONTRAST, contrast_on_shaft, VISIBLE_CONTRAST)
     return tuple(
-        _frame_truth(probe, pose.tip, float(contrast), box)
-        for pose, contrast in zip(puncture.poses, _steadied(contrasts, fps), strict=True)
+        _frame_truth(probe, pose.tip, float(contrast), bool(visible), box)
+        for pose, contrast, visible in zip(puncture.poses, tip, tip >= least, strict=True)
     )
 
 
 def _frame_truth(
-    probe: Probe, tip: np.ndarray, contrast: float, box: tuple[float, float]
+    probe: Probe, tip: np.ndarray, contrast: float, visible: bool, box: tuple[float, float]
 ) -> FrameTruth:
     column, row = np.rint(tip).astype(int)
     columns, rows = probe.size
@@ -78,7 +85,7 @@ def _frame_truth(
     if not inside:
         return FrameTruth(visible=False)
     point = (round(float(tip[0]), 2), round(float(tip[1]), 2))
-    if contrast < VISIBLE_CONTRAST:
+    if not visible:
         return FrameTruth(visible=False, hidden_tip=point, contrast=contrast)
     width, height = box
     corner = (point[0] - width / 2, point[1] - height / 2, width, height)
@@ -93,14 +100,14 @@ def truth_row(truth: FrameTruth) -> dict[str, object]:
     return row
 
 
-def tip_contrast(without: np.ndarray, grey: np.ndarray, tip: np.ndarray) -> float:
-    """Return how far a tip at (beam, sample) stands out, in standard deviations around it.
+def contrast_at(without: np.ndarray, grey: np.ndarray, place: np.ndarray) -> float:
+    """Return how far a needle stands out at (beam, sample), in standard deviations around it.
 
-    Compared are the brightest thirds of a spot at the tip: with the needle, without it, and of
+    Compared are the brightest thirds of a spot there: with the needle, without it, and of
     the surroundings without it.
     """
     samples, beams = grey.shape
-    beam, sample = np.rint(tip).astype(int)
+    beam, sample = np.rint(place).astype(int)
     if not (0 <= beam < beams and 0 <= sample < samples):
         return 0.0
     spot = _window(sample, beam, 6, 7, grey.shape)
