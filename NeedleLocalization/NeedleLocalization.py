@@ -24,7 +24,7 @@ from NeedleLocalizationLib.parameter_widgets import connect_widgets
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters, locate_options
 from NeedleLocalizationLib.review_panel import ReviewPanel
 from NeedleLocalizationLib.run_panel import RunPanel, result_text
-from NeedleLocalizationLib.sample_data import register_sample_data
+from NeedleLocalizationLib.sample_data import SAMPLE
 from NeedleLocalizationLib.self_test import NeedleLocalizationTest
 from NeedleLocalizationLib.volume_input import first_volume
 
@@ -54,7 +54,7 @@ class NeedleLocalization(ScriptedLoadableModule):
             "every needle before using it for anything.</p>"
         )
         # Modules are made one after the other; Sample Data may be made later.
-        slicer.app.connect("startupCompleted()", register_sample_data)
+        slicer.app.connect("startupCompleted()", SAMPLE.register)
         parent.acknowledgementText = _(
             "Detection and matching follow X. Xiao et al., 2025, "
             '<a href="https://arxiv.org/abs/2509.17931">arXiv:2509.17931</a>.'

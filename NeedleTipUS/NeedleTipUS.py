@@ -18,7 +18,7 @@ from NeedleTipUSLib.logic import NeedleTipUSLogic
 from NeedleTipUSLib.parameters import NeedleTipUSParameters, tracking_settings
 from NeedleTipUSLib.recording_panel import RecordingPanel
 from NeedleTipUSLib.region_panel import RegionPanel
-from NeedleTipUSLib.sample_data import register_sample_data
+from NeedleTipUSLib.sample_data import SAMPLE
 from NeedleTipUSLib.self_test import NeedleTipUSTest
 from NeedleTipUSLib.sending import offer_connectors
 from NeedleTipUSLib.sighting import Sighting
@@ -55,7 +55,7 @@ class NeedleTipUS(ScriptedLoadableModule):
             "surroundings, their centre is the tip."
         )
         # Modules are made one after the other; Sample Data may be made later.
-        slicer.app.connect("startupCompleted()", register_sample_data)
+        slicer.app.connect("startupCompleted()", SAMPLE.register)
 
 
 class NeedleTipUSWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -61,10 +61,10 @@ class Stage:
     """The module's panel beside four views of the sample CT, and what a user does there."""
 
     def __init__(self, module: LoadedModule) -> None:
-        from NeedleLocalizationLib.sample_data import load_sample_ct
+        from NeedleLocalizationLib.sample_data import SAMPLE
 
         self._module = module
-        self._volume_node = load_sample_ct()
+        self._volume_node = SAMPLE.load()
         display = self._volume_node.GetDisplayNode()
         display.SetAutoWindowLevel(False)
         display.SetWindowLevel(WINDOW_HU, LEVEL_HU)

@@ -30,7 +30,7 @@
 - ``dicom_place``: needles where other systems see them
 - ``export_files``: needles as files; ``export_panel``: the button for it
 - ``installation``: asks for and installs what the backend needs
-- ``sample_data``: the sample CT; ``self_test``: the module's own test
+- ``sample_data``: the sample CT, offered by ``sample_source``; ``self_test``: the module's own test
 """
 
 import importlib.util

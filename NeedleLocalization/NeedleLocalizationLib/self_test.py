@@ -26,7 +26,7 @@ from NeedleLocalizationLib.localization_run import LocalizationRun
 from NeedleLocalizationLib.logic import NeedleLocalizationLogic
 from NeedleLocalizationLib.needle_nodes import needle_from_node, needle_nodes_of, read_implant
 from NeedleLocalizationLib.review import Review
-from NeedleLocalizationLib.sample_data import TRUTH, load_sample_ct
+from NeedleLocalizationLib.sample_data import SAMPLE, TRUTH
 
 GATE_MM = 5.0
 
@@ -170,7 +170,7 @@ class NeedleLocalizationTest(ScriptedLoadableModuleTest):
             self.delayDisplay("Left out: the packages that write DICOM are not installed")
 
     def test_the_sample_ct_is_loaded(self) -> None:
-        volume_node = load_sample_ct()
+        volume_node = SAMPLE.load()
         self.assertEqual(slicer.util.arrayFromVolume(volume_node).ndim, 3)
         self.assertLess(slicer.util.arrayFromVolume(volume_node).min(), -900)
 
@@ -191,7 +191,7 @@ class NeedleLocalizationTest(ScriptedLoadableModuleTest):
         from needle_backend.core.truth import read_truth
 
         truth = read_truth(TRUTH)
-        volume_node = load_sample_ct()
+        volume_node = SAMPLE.load()
         nodes = NeedleLocalizationLogic().locate(volume_node, LocateOptions(count=len(truth)))
         tips = np.array([needle_from_node(node).tip_lps for node in nodes])
         missed = [

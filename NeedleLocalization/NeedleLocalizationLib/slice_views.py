@@ -44,7 +44,8 @@ def slice_across(
 ) -> Point:
     """Turn a slice across a needle, ``depth_mm`` from its tip towards its handle.
 
-    Returns where the needle goes through it. Seen from the feet with the patient's front up as far as the needle allows, as an axial slice.
+    Seen from the feet with the patient's front up as far as the needle allows, as an axial slice.
+    Returns where the needle goes through it.
     """
     tip = np.array(tip_ras)
     outwards = _unit(np.array(handle_ras) - tip)

@@ -31,9 +31,9 @@ def truth(needle_localization):
 
 @pytest.fixture
 def volume_node(scene, needle_localization):
-    from NeedleLocalizationLib.sample_data import load_sample_ct
+    from NeedleLocalizationLib.sample_data import SAMPLE
 
-    return load_sample_ct()
+    return SAMPLE.load()
 
 
 @pytest.fixture

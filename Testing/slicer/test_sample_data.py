@@ -35,12 +35,12 @@ def test_slicer_offers_samples_with_a_picture_once_it_has_started(offered, name)
 
 
 def test_the_sample_ct_is_loaded_where_the_backend_sees_it(offered, scene):
-    from NeedleLocalizationLib.sample_data import CT, NAME, TRUTH, load_sample_ct
+    from NeedleLocalizationLib.sample_data import SAMPLE, TRUTH
     from NeedleLocalizationLib.volume_input import VolumeInput
 
-    node = load_sample_ct()
-    assert node.GetName() == NAME
-    loaded, file = VolumeInput.from_node(node).to_volume(), read_volume(CT)
+    node = SAMPLE.load()
+    assert node.GetName() == SAMPLE.name
+    loaded, file = VolumeInput.from_node(node).to_volume(), read_volume(SAMPLE.path)
     np.testing.assert_array_equal(loaded.array, file.array)
     np.testing.assert_allclose(loaded.origin_lps, file.origin_lps, atol=1e-3)
     np.testing.assert_allclose(loaded.spacing_mm, file.spacing_mm, atol=1e-6)

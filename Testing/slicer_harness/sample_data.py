@@ -15,7 +15,18 @@ _cache = tempfile.TemporaryDirectory()
 
 class SampleDataLogic:
     @staticmethod
-    def registerCustomSampleDataSource(category: str = "Custom", **source: Any) -> None:
+    def registerCustomSampleDataSource(
+        category: str = "Custom",
+        sampleName: str | None = None,
+        uris: str | None = None,
+        fileNames: str | None = None,
+        nodeNames: str | None = None,
+        thumbnailFileName: str | None = None,
+        loadFileType: str = "VolumeFile",
+        checksums: str | None = None,
+    ) -> None:
+        """Remember a source; what all of Slicer's versions know can be given, and nothing else."""
+        source = {name: value for name, value in locals().items() if name != "category"}
         sources = _sources().setdefault(category, [])
         if source not in sources:
             sources.append(source)
@@ -29,7 +40,7 @@ def downloadSample(sampleName: str) -> Any:
     algorithm, digest = source["checksums"].split(":")
     if hashlib.new(algorithm, path.read_bytes()).hexdigest() != digest:
         raise ValueError(f"{path} is not what was registered")
-    if source.get("loadFileTypes") == "SequenceFile":
+    if source["loadFileType"] == "SequenceFile":
         return _load_sequence(path, source["nodeNames"])
     return slicer.modules.volumes.logic().AddArchetypeVolume(str(path), source["nodeNames"])
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+import torch
 from torch.utils.data import DataLoader
-
-if TYPE_CHECKING:
-    import lightning as L
 
 RECENT = "recent.ckpt"
 """The checkpoint of a training's folder that the next run goes on from."""
 
 
+class Trainer(Protocol):
+    """Lightning's, which is there for training only."""
+
+    def fit(self, *parts: Any, **options: Any) -> None:
+        """Train a module with a loader."""
+
+
 def fit_on(
-    trainer: L.Trainer,
-    module: L.LightningModule,
+    trainer: Trainer,
+    module: torch.nn.Module,
     loader: DataLoader[Any],
     output: Path,
     held: DataLoader[Any] | None = None,
