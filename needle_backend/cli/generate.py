@@ -31,7 +31,9 @@ def tips(
     steps: Annotated[
         int, typer.Option(min=1, max=1000, help="Noise steps a patch; DDPM as published has 1000.")
     ] = 20,
-    sampler: Annotated[str, typer.Option(help="ddim (few steps) or ddpm (as published).")] = "ddim",
+    sampler: Annotated[
+        str, typer.Option(help="dpm-solver or ddim (few steps), or ddpm (as published).")
+    ] = "dpm-solver",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     sheet: Annotated[
         Path | None, typer.Option(help="Contact sheet (PNG or JPEG) of the first 256.")

@@ -15,7 +15,14 @@ from us.training.tip_sets import write_sequences
 from needle_backend.core.errors import InputError
 from needle_backend.core.weights import DEFAULT_GENERATOR_WEIGHTS, find_weights, load_state
 from needle_backend.us.training import train_tips
-from needle_backend.us.training.diffusion import TipUNet, UNetSettings, ddim, ddpm, sample
+from needle_backend.us.training.diffusion import (
+    TipUNet,
+    UNetSettings,
+    ddim,
+    ddpm,
+    dpm_solver,
+    sample,
+)
 from needle_backend.us.training.generate import BATCH, TipOrder, generate_tips
 from needle_backend.us.training.train_tips import TipScheduleSettings, TipSettings, read_recipe
 
@@ -92,7 +99,7 @@ def test_of_smooth_patches_what_changes_from_pixel_to_pixel_is_known_to_be_noise
     assert float(inside.mean()) == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.mark.parametrize(("sampler", "steps"), [(ddim, 20), (ddpm, 1000)])
+@pytest.mark.parametrize(("sampler", "steps"), [(dpm_solver, 20), (ddim, 20), (ddpm, 1000)])
 def test_a_network_that_knows_the_noise_gives_the_patch_back(sampler, steps):
     truth = torch.linspace(-0.9, 0.9, 64).expand(2, 1, 64, 64)
     kept = ddpm().alphas_cumprod
@@ -105,6 +112,15 @@ def test_a_network_that_knows_the_noise_gives_the_patch_back(sampler, steps):
     noise = torch.randn(truth.shape, generator=generator)
     found = sample(knows, noise, steps, sampler(), generator)
     torch.testing.assert_close(found, truth, atol=2e-2, rtol=0)
+
+
+def test_the_default_sampler_takes_little_noise_at_the_end():
+    even, shortening = ddim(), dpm_solver()
+    for sampler in (even, shortening):
+        sampler.set_timesteps(20)
+    kept = ddpm().alphas_cumprod
+    last = [float((1 - kept[sampler.timesteps[-1]]).sqrt()) for sampler in (even, shortening)]
+    assert last[1] < last[0] / 5
 
 
 def test_the_velocity_weighs_every_noise_step_alike():

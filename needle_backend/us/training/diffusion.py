@@ -11,7 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    UNet2DModel,
+)
 from torch import nn
 from torch.nn import functional
 
@@ -29,6 +34,8 @@ _NOISE = {
     "timestep_spacing": "trailing",
 }
 _BLENDED_MAPS = 4
+
+Sampler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler
 
 
 @dataclass(frozen=True)
@@ -143,8 +150,17 @@ def ddpm() -> DDPMScheduler:
 
 
 def ddim() -> DDIMScheduler:
-    """Return the deterministic sampler for few steps (Song et al. 2021)."""
+    """Return the deterministic sampler of even steps (Song et al. 2021)."""
     return DDIMScheduler(**_NOISE)
+
+
+def dpm_solver() -> DPMSolverMultistepScheduler:
+    """Return the deterministic sampler for few steps: DPM-Solver++ (Lu et al. 2022).
+
+    Its steps shorten with the noise that is left (Karras et al. 2022, equation 5). Of twenty even
+    ones the last would take all the noise of fifty at once, and leave grain and ragged edges.
+    """
+    return DPMSolverMultistepScheduler(**_NOISE, use_karras_sigmas=True)
 
 
 @torch.inference_mode()
@@ -152,7 +168,7 @@ def sample(
     network: TipUNet,
     noise: torch.Tensor,
     steps: int,
-    sampler: DDIMScheduler | DDPMScheduler,
+    sampler: Sampler,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Turn noise into patches.
@@ -164,7 +180,7 @@ def sample(
     steps
         How many of the 1000 noise steps to visit.
     sampler
-        :func:`ddim` or :func:`ddpm`.
+        :func:`dpm_solver`, :func:`ddim` or :func:`ddpm`.
     generator
         Of the noise that DDPM adds on its way.
 

@@ -16,13 +16,21 @@ from needle_backend.core.errors import InputError
 from needle_backend.core.files import written_whole
 from needle_backend.core.runner import Runner, run_here
 from needle_backend.core.weights import find_weights
-from needle_backend.us.training.diffusion import NOISE_STEPS, ddim, ddpm, load_generator, sample
+from needle_backend.us.training.diffusion import (
+    NOISE_STEPS,
+    ddim,
+    ddpm,
+    dpm_solver,
+    load_generator,
+    sample,
+)
 from needle_backend.us.training.patches import PATCH_PX, patch_sheet, to_grey
 
 BATCH = 32
 """Patches sampled at once; part of what a seed means, because sums depend on it."""
 
-SAMPLERS = {"ddim": ddim, "ddpm": ddpm}
+SAMPLERS = {"dpm-solver": dpm_solver, "ddim": ddim, "ddpm": ddpm}
+DEFAULT_SAMPLER = "dpm-solver"
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class TipOrder:
     seed: int
     weights: str
     steps: int = 20
-    sampler: str = "ddim"
+    sampler: str = DEFAULT_SAMPLER
     device: str = "auto"
 
 
@@ -59,10 +67,11 @@ def generate_tips(order: TipOrder, runner: Runner = run_here) -> Iterator[list[P
         When the weights cannot be used, or the output folder cannot be made.
     """
     if order.sampler not in SAMPLERS:
-        raise InputError(f"There is no sampler {order.sampler!r}; use {' or '.join(SAMPLERS)}.")
+        raise InputError(f"There is no sampler {order.sampler!r}; use {', '.join(SAMPLERS)}.")
     if order.sampler == "ddpm" and order.steps != NOISE_STEPS:
         raise InputError(
-            f"DDPM visits all {NOISE_STEPS} noise steps; give --steps {NOISE_STEPS}, or ddim."
+            f"DDPM visits all {NOISE_STEPS} noise steps; give --steps {NOISE_STEPS}, or "
+            f"--sampler {DEFAULT_SAMPLER}."
         )
     find_weights(order.weights)
     try:
