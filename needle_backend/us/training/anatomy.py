@@ -23,6 +23,7 @@ from needle_backend.us.training.speckle import (
 )
 
 MARGIN = 24
+_LARGEST_EXPONENT = 700.0
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ class _Sketch:
         wide = high * self.rng.uniform(0.9, 2.2) / self.beam_px
         y, x = np.ogrid[:rows, :beams]
         reach = np.sqrt(((x - beam) / wide) ** 2 + ((y - row) / high) ** 2)
-        inside = 1 / (1 + np.exp((reach - 1) * min(high, 14)))
+        # Narrow lumens are so far from the picture's other side that the exponential would overflow.
+        inside = 1 / (1 + np.exp(np.minimum((reach - 1) * min(high, 14), _LARGEST_EXPONENT)))
         behind = np.exp(-(((x - beam) / (0.75 * wide)) ** 2) * 2) * (y > row)
         fade = np.exp(-np.maximum(y - row - high, 0) / (2.5 * high))
         self.level += self.rng.uniform(1, 5) * behind * fade

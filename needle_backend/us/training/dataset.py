@@ -64,7 +64,7 @@ class AugmentSettings:
     marks_share
         Share of images into which rulers and letters are drawn, as scanners do.
     depth_gain
-        Largest change of the brightness, as a share of it, from the middle to the top or bottom.
+        Largest change of the brightness at any depth, as a share of it.
     despeckle_share
         Share of images whose speckle is taken out while edges stay, as scanners do.
     sharpen
