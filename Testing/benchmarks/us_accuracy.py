@@ -30,7 +30,6 @@ from needle_backend.us.frames import open_frames
 from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import find_sector, sector_of
 from needle_backend.us.tips import FrameAnswer
-from needle_backend.us.track import FAINT_SHARE, Tracker
 from needle_backend.us.training.evaluate import (
     SCALE_PX,
     ComparedFrame,
@@ -38,6 +37,7 @@ from needle_backend.us.training.evaluate import (
     evaluate,
 )
 from needle_backend.us.training.evaluate_files import compare, read_sequence_truth
+from needle_backend.us.training.following import followed
 from needle_backend.us.training.patches import read_grey
 
 NEAR_PX = 20.0
@@ -92,20 +92,6 @@ def threshold_at_recall(frames: Sequence[ComparedFrame]) -> float | None:
     ]
     wanted = math.ceil(RECALL * len(with_tip))
     return float(sorted(hits, reverse=True)[wanted - 1]) if len(hits) >= wanted else None
-
-
-def followed(
-    answers: list[FrameAnswer], size: tuple[int, int], threshold: float
-) -> list[FrameAnswer]:
-    """Join the sure answers of single frames as `needles track` does."""
-    tracker = Tracker(size, threshold)
-    least = FAINT_SHARE * threshold
-    return [
-        tracker.follow(
-            answer.frame, answer.time_s, answer.tip if answer.tip.confidence >= least else None
-        )
-        for answer in answers
-    ]
 
 
 def on_needle_free(

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from us_accuracy import followed
 
 from needle_backend.core.files import written_whole
 from needle_backend.core.weights import (
@@ -39,6 +38,7 @@ from needle_backend.us.tipdet import VideoTipDetector
 from needle_backend.us.tipdet_network import KeyframeAttention
 from needle_backend.us.training.evaluate import SCALE_PX, ComparedFrame, frame_figures
 from needle_backend.us.training.evaluate_files import compare, read_sequence_truth
+from needle_backend.us.training.following import followed
 
 FAINT_CONTRAST = 3.0
 MOVING_PX = 4.0

@@ -18,6 +18,7 @@ from needle_backend.us.keyframes import MOST_KEYFRAMES
 from needle_backend.us.tipdet import VideoTipDetector
 from needle_backend.us.tipdet_network import TwoStream
 from needle_backend.us.training.dataset import AugmentSettings
+from needle_backend.us.training.following import look_at, threshold_when_followed
 from needle_backend.us.training.motion_set import MovingImages, changed, load_motion_set
 from needle_backend.us.training.rescoring_set import Moments, see_sequences
 from needle_backend.us.training.train_rescoring import RescoringSettings
@@ -128,6 +129,10 @@ def test_training_goes_on_after_a_stop_and_its_weights_answer(tmp_path, yolot):
     assert card["training"]["two_streams"]["epochs"] == 2
     assert card["training"]["start"] == "us_untrained"
     assert card["yolot_threshold"] == 0.3
+    looked_at = list(look_at(VideoTipDetector(str(weights), "cpu", threshold=0.0), held))
+    threshold, figures = threshold_when_followed(looked_at)
+    assert card["threshold"] == threshold
+    assert card["figures"]["validation"]["followed"]["miss_rate"] == figures["miss_rate"]
     assert weights.stat().st_size <= 2_000_000
     detector = VideoTipDetector(str(weights), "cpu", threshold=0.0)
     assert all(detector.detect(np.zeros((48, 64), np.uint8)) is not None for _ in range(5))

@@ -120,14 +120,13 @@ def train_rescoring(
     fit: Sequence[MotionPart],
     held: Sequence[MotionPart],
     output: Path,
-) -> tuple[KeyframeAttention, RescoringSet, dict[str, Any]]:
+) -> tuple[KeyframeAttention, dict[str, Any]]:
     """Train what judges candidates again; run again with the same ``output`` after a stop.
 
     Returns
     -------
     tuple
-        The attention of the best epoch, in evaluation mode; what the streams see in the sequences
-        held out; facts for the card.
+        The attention of the best epoch, in evaluation mode, and facts for the card.
     """
     output.mkdir(parents=True, exist_ok=True)
     L.seed_everything(settings.seed, verbose=False)
@@ -161,4 +160,4 @@ def train_rescoring(
         "epochs": trainer.current_epoch,
         "validation_ap_01_05": round(float(best.best_model_score), 4),
     }
-    return attention, seen_held, facts
+    return attention, facts

@@ -21,24 +21,21 @@ from needle_backend.core.weights import (
     DEFAULT_US_WEIGHTS,
     find_weights,
     hardware,
-    in_half_precision,
     write_weights,
 )
 from needle_backend.us.preprocess import MEAN, STANDARD_DEVIATION
+from needle_backend.us.tipdet import VideoTipDetector
 from needle_backend.us.tipdet_network import TipDet
 from needle_backend.us.training.dataset import AugmentSettings
 from needle_backend.us.training.export import STATEMENT
+from needle_backend.us.training.following import look_at, threshold_when_followed
 from needle_backend.us.training.motion_set import MotionSet, load_motion_set
-from needle_backend.us.training.rescoring_set import RescoringSet
 from needle_backend.us.training.train import ScheduleSettings
-from needle_backend.us.training.train_rescoring import (
-    RescoringSettings,
-    compared,
-    train_rescoring,
-)
+from needle_backend.us.training.train_rescoring import RescoringSettings, train_rescoring
 from needle_backend.us.training.train_two_stream import MotionPart, train_two_stream
-from needle_backend.us.training.validate import operating_threshold
 from needle_backend.us.weights import DetectorSettings, load_detector
+
+_FIGURES = ("rmse_px", "median_px", "miss_rate", "within_px", "false_answer_rate")
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,8 @@ def train_tipdet(
     data
         Folders of sequences; the last ones of each are for the attention only.
     validation
-        Folders of other sequences, to stop and choose by.
+        Folders of other sequences at the rate of a stream, to stop and to choose the threshold by:
+        that of :func:`.threshold_when_followed`.
     output
         Folder for checkpoints, histories and the weights.
     initial
@@ -109,9 +107,7 @@ def train_tipdet(
     )
     # An attention that was begun on other streams is not gone on with.
     rescoring = output / f"rescoring_after_{of_streams['steps']}_steps"
-    attention, seen, of_attention = train_rescoring(
-        settings.rescoring, streams, late, held, rescoring
-    )
+    attention, of_attention = train_rescoring(settings.rescoring, streams, late, held, rescoring)
     network = TipDet().eval()
     network.streams.load_state_dict(streams.state_dict())
     network.attention.load_state_dict(attention.state_dict())
@@ -124,7 +120,7 @@ def train_tipdet(
         "hours_this_run": round((time.monotonic() - started) / 3600, 2),
         **asdict(settings),
     }
-    weights = _export(network, detector, seen, facts, output)
+    weights = _export(network, detector, validation, facts, output)
     for views in rescoring.glob("*.npy"):
         views.unlink()
     return weights
@@ -150,12 +146,11 @@ def _halves(
 def _export(
     network: TipDet,
     detector: DetectorSettings,
-    seen: RescoringSet,
+    validation: Sequence[Path],
     facts: dict[str, Any],
     folder: Path,
 ) -> Path:
     """Write ``us_tipdet.safetensors`` and its card; return the former's path."""
-    threshold, figures = operating_threshold(compared(seen, network.attention))
     card = {
         "task": "us tip detection in streams",
         "version": __version__,
@@ -164,16 +159,19 @@ def _export(
             "parameters": sum(value.numel() for value in network.parameters()),
         },
         "input": {"size_px": detector.input_px, "mean": MEAN, "sd": STANDARD_DEVIATION},
-        "threshold": round(threshold, 4),
+        "threshold": 0.0,
         "yolot_threshold": detector.threshold,
         "statement": STATEMENT,
         "training": {**facts, "hardware": hardware()},
-        "figures": {
-            "validation": {
-                "ap_01_05": facts["attention"]["validation_ap_01_05"],
-                "at_threshold": figures,
-            }
-        },
     }
-    path = folder / f"{DEFAULT_TIPDET_WEIGHTS}.safetensors"
-    return write_weights(path, in_half_precision(network.state_dict()), card)
+    name = f"{DEFAULT_TIPDET_WEIGHTS}.safetensors"
+    untried = write_weights(folder / "untried" / name, network.state_dict(), card)
+    looked_at = list(look_at(VideoTipDetector(str(untried), threshold=0.0), validation))
+    card["threshold"], followed = threshold_when_followed(looked_at)
+    card["figures"] = {
+        "validation": {
+            "ap_01_05": facts["attention"]["validation_ap_01_05"],
+            "followed": {figure: followed[figure] for figure in _FIGURES},
+        }
+    }
+    return write_weights(folder / name, network.state_dict(), card)
