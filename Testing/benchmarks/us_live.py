@@ -1,7 +1,7 @@
 """Measure the tip on a live stream end to end: frame node modified -> marker moved.
 
-    python Testing/benchmarks/us_live.py --weights WEIGHTS --seconds 60
-    python Testing/benchmarks/us_live.py --weights WEIGHTS --frames 108000 --fps 0
+    python Testing/benchmarks/us_live.py --model tipdet --seconds 60
+    python Testing/benchmarks/us_live.py --frames 108000 --fps 0
 
 Images of 640 x 480 come into Slicer's scene at a rate of their own, the module sends them to the
 backend process, and its answers move the marker. Runs without a window and without rendering.
@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 
 from needle_backend.bench.timing import machine  # noqa: E402
-from needle_backend.us.tips import TrackOptions  # noqa: E402
+from needle_backend.us.tips import TIPDET, YOLOT, TrackOptions  # noqa: E402
 from needle_backend.us.training.settings import SequenceSettings, SimulationSettings  # noqa: E402
 from needle_backend.us.training.simulate import simulate_sequence  # noqa: E402
 from slicer_harness.modules import load_module  # noqa: E402
@@ -142,7 +142,8 @@ def until(condition: Any, timeout_s: float = 120.0) -> None:
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", default=None)
+    parser.add_argument("--model", choices=(YOLOT, TIPDET), default=YOLOT)
+    parser.add_argument("--weights", default=None, help="the model's default ones else")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -160,7 +161,9 @@ def measure(arguments: argparse.Namespace, frames: int, facts: dict[str, Any]) -
     from NeedleLocalizationLib.session_process import end_session_process
     from NeedleTipUSLib.tracking import TrackingSettings
 
-    options = TrackOptions(weights=arguments.weights, device=arguments.device)
+    options = TrackOptions(
+        model=arguments.model, weights=arguments.weights, device=arguments.device
+    )
     stream = Stream()
     observers_before = observers(stream.node)
     stream.start(TrackingSettings(options=options))
@@ -175,6 +178,7 @@ def measure(arguments: argparse.Namespace, frames: int, facts: dict[str, Any]) -
     latencies_ms = 1000 * np.array(stream.latencies_s)
     report = {
         "benchmark": "us_live",
+        "model": arguments.model,
         "machine": facts,
         "source": {"size": [COLUMNS, ROWS], "fps": arguments.fps, "images": images},
         "answers_a_second": round(stream.answered / run["seconds"], 1),
