@@ -190,7 +190,7 @@ class _Sketch:
         wide = high * self.rng.uniform(0.9, 2.2) / self.beam_px
         y, x = np.ogrid[:rows, :beams]
         reach = np.sqrt(((x - beam) / wide) ** 2 + ((y - row) / high) ** 2)
-        # Narrow lumens are so far from the picture's other side that the exponential would overflow.
+        # Seen from a narrow lumen the far side is so far away that the exponential would overflow.
         inside = 1 / (1 + np.exp(np.minimum((reach - 1) * min(high, 14), _LARGEST_EXPONENT)))
         behind = np.exp(-(((x - beam) / (0.75 * wide)) ** 2) * 2) * (y > row)
         fade = np.exp(-np.maximum(y - row - high, 0) / (2.5 * high))
