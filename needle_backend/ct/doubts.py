@@ -30,14 +30,14 @@ ELSEWHERE_MM = 5.0
 """Tips farther apart than this are two answers to where a needle ends."""
 
 MODEL = {
-    "intercept": -1.133,
-    "score": 0.785,
-    "margin": 0.317,
-    "placed": 1.566,
-    "tip_rival": -0.116,
-    "hub_rival": -0.226,
-    "neighbour_mm": 0.207,
-    "length_support": 0.981,
+    "intercept": -1.927,
+    "score": 0.666,
+    "margin": 0.419,
+    "placed": 1.514,
+    "tip_rival": 0.0,
+    "hub_rival": -0.276,
+    "neighbour_mm": 0.249,
+    "length_support": 0.785,
 }
 """Log-odds a unit of each feature of :func:`needle_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_confidence`."""

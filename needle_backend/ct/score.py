@@ -57,16 +57,16 @@ FIRST_LOOK = {
 }
 """Log-odds a unit of each of :func:`first_look_features`, fitted on simulated cases with
 :func:`needle_backend.ct.training.calibrate.fit_first_look`; those of placed tips were tried out."""
-WORTH_A_SECOND_LOOK, SECOND_LOOKS, BEHIND_THE_BEST = -6.0, 4, 4.0
+WORTH_A_SECOND_LOOK, SECOND_LOOKS, BEHIND_THE_BEST = -6.0, 6, 4.0
 """A second look is for pairs above such log-odds of the first, the best few of each handle, not
 much worse than its best."""
 WORTH_CORRECTING = -3.0
 """Log-odds of the second look below which a pair is dropped."""
 SECOND_LOOK = {
-    "intercept": -1.3,
-    "network": 0.86,
-    "length_support": 0.8,
-    "tip_detected": 3.0,
+    "intercept": -0.5,
+    "network": 0.96,
+    "length_support": 1.1,
+    "tip_detected": 2.4,
     "handle_detected": 1.0,
     "placed": -2.5,
 }

@@ -35,11 +35,11 @@ class SecondLook:
 def look_at(pairs: Pairs, tophat: TopHat, network: PairNetwork) -> SecondLook:
     """Let the network, on the top-hat's device, read the strips of pairs."""
     facts = torch.from_numpy(pair_facts(pairs, tophat.volume)).to(tophat.device)
+    strips = sample_strips(pairs.tips_lps, pairs.handles_lps, tophat)
 
     def look(some: slice) -> np.ndarray:
         with torch.inference_mode():
-            strips = sample_strips(pairs.tips_lps[some], pairs.handles_lps[some], tophat)
-            log_odds, offsets = network(strips, facts[some])
+            log_odds, offsets = network(strips[some], facts[some])
             return torch.cat((log_odds[:, None], offsets), dim=1).cpu().numpy()
 
     told = np.concatenate(in_parts(look, len(pairs), tophat.device)).astype(float)

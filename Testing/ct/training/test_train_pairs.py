@@ -11,7 +11,7 @@ import torch
 from needle_backend.bench.synthetic import Settings, make_case
 from needle_backend.core.errors import InputError
 from needle_backend.core.weights import write_weights
-from needle_backend.ct.pair_network import PairNetwork, PairNetworkSettings
+from needle_backend.ct.pair_network import PairNetwork, PairNetworkSettings, load_pair_network
 from needle_backend.ct.strips import CHANNELS, PLACES
 from needle_backend.ct.training.train_pairs import (
     PairExamples,
@@ -21,12 +21,13 @@ from needle_backend.ct.training.train_pairs import (
     train_pairs,
 )
 
+SHIPPED = load_pair_network(None, "cpu")
 SMALL = PairNetworkSettings(width=12, dilations=(1, 4), hidden=24)
 
 
 def examples_of(seed: int) -> PairExamples:
     case = make_case(seed, Settings(needles=(18, 30)))
-    return pair_examples(case.volume, case.detections, case.needles)
+    return pair_examples(case.volume, case.detections, case.needles, SHIPPED)
 
 
 def told_by(network: PairNetwork, examples: PairExamples) -> tuple[np.ndarray, np.ndarray]:
@@ -51,9 +52,17 @@ def test_every_pair_of_a_case_is_an_example_and_some_are_right():
     assert 0 < examples.right.sum() < len(examples.right)
 
 
+def test_half_of_the_examples_have_their_ends_put_right_already():
+    examples = examples_of(3)
+    before, after = np.split(np.abs(examples.offsets_mm).sum(axis=1), 2)
+    as_found, put_right = np.split(examples.right, 2)
+    both = as_found & put_right
+    assert both.any() and after[both].mean() < before[both].mean()
+
+
 def test_a_case_without_needles_gives_examples_of_wrong_pairs_only():
     case = make_case(3, Settings(needles=(18, 30)))
-    examples = pair_examples(case.volume, case.detections, [])
+    examples = pair_examples(case.volume, case.detections, [], SHIPPED)
     assert len(examples.right) > 0 and not examples.right.any()
 
 

@@ -34,12 +34,23 @@ from needle_backend.ct.detect import detect_ends
 from needle_backend.ct.detections import read_detections, write_detections
 from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
-from needle_backend.ct.pair_network import FACTS, OFFSETS, PairNetwork, PairNetworkSettings
+from needle_backend.ct.pair_network import (
+    FACTS,
+    OFFSETS,
+    PairNetwork,
+    PairNetworkSettings,
+    load_pair_network,
+)
 from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
 from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.score import candidate_pairs, score_detected
-from needle_backend.ct.second_look import needle_axes, pair_facts
+from needle_backend.ct.second_look import (
+    look_at,
+    needle_axes,
+    pair_facts,
+    with_corrected_ends,
+)
 from needle_backend.ct.strips import ACROSS_MM, BRIGHTNESS, SLICES, sample_strips
 from needle_backend.ct.training.dataset import find_cases
 from needle_backend.ct.weights import load_network
@@ -80,7 +91,7 @@ class PairExamples:
 class PairSchedule:
     """Optimisation."""
 
-    epochs: int = 20
+    epochs: int = 22
     batch: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
@@ -89,6 +100,8 @@ class PairSchedule:
 
 OFFSET_BETA_MM = 0.5
 """Errors of offsets below this count squared, above it by their size."""
+OFFSET_WEIGHT = 3.0
+"""What a mm of offset counts beside the logarithm of a likelihood."""
 
 
 def train_pairs(
@@ -119,7 +132,8 @@ def train_pairs(
     """
     detector = find_weights(weights)
     cases = find_cases(folders)
-    examples = [_case_examples(case, output, detector) for case in cases]
+    before = load_pair_network(None, "cpu")
+    examples = [_case_examples(case, output, detector, before) for case in cases]
     right = sum(int(part.right.sum()) for part in examples)
     if right == 0:
         raise InputError(f"No pair to train on in {len(cases)} cases; give cases with needles.")
@@ -144,21 +158,31 @@ def train_pairs(
     return write_weights(path, network.state_dict(), card)
 
 
-def _case_examples(place: Path, output: Path, detector: WeightsFile) -> PairExamples:
+def _case_examples(
+    place: Path, output: Path, detector: WeightsFile, before: PairNetwork
+) -> PairExamples:
     volume = read_volume(place / "ct.nii.gz")
     stored = output / "detections" / f"{place.parent.name}_{place.name}.json"
     if not stored.exists():
         network, inputs = load_network(detector, choose_device("auto").device)
         write_detections(stored, detect_ends(network, volume.array, inputs))
-    return pair_examples(volume, read_detections(stored), read_truth(place / "truth.json"))
+    return pair_examples(volume, read_detections(stored), read_truth(place / "truth.json"), before)
 
 
-def pair_examples(volume: Volume, seen: SliceEnds, truth: Sequence[Needle]) -> PairExamples:
-    """Return the candidate pairs of one case with known needles."""
+def pair_examples(
+    volume: Volume, seen: SliceEnds, truth: Sequence[Needle], before: PairNetwork
+) -> PairExamples:
+    """Return the candidate pairs of one case with known needles.
+
+    Each stands there twice: as it is, and with its ends put right by the network ``before``, for so
+    it is judged again.
+    """
     tophat = TopHat.of(white_top_hat(volume.array), volume)
     ends = tuple(fuse_over_slices(seen, kind, volume) for kind in (TIP, HANDLE))
     where = (tophat, LocateOptions())
-    pairs = candidate_pairs(score_detected(*ends, *where), *ends, *where)
+    found = candidate_pairs(score_detected(*ends, *where), *ends, *where)
+    offsets_mm = look_at(found, tophat, before).offsets_mm
+    pairs = found.joined(with_corrected_ends(found, offsets_mm))
     strips = sample_strips(pairs.tips_lps, pairs.handles_lps, tophat)
     inside = inside_gate(pairs, truth)
     right = inside.any(axis=1)
@@ -209,7 +233,7 @@ def train_pair_network(
         off = functional.smooth_l1_loss(
             told_mm[needle], wanted_mm[needle], beta=OFFSET_BETA_MM, reduction="sum"
         )
-        return telling + off / (OFFSETS * needle.sum().clamp(min=1))
+        return telling + OFFSET_WEIGHT * off / (OFFSETS * needle.sum().clamp(min=1))
 
     _optimise(network, loss, len(right), schedule, told)
     return network.eval()
