@@ -45,6 +45,7 @@ def fuse_over_slices(slice_ends: SliceEnds, kind: int, volume: Volume) -> Ends:
         The CT that the detections were made on, HU.
     """
     ends = slice_ends.of_kind(kind)
+    ends = ends.take(np.argsort(-ends.score, kind="stable"))
     spacing_x, spacing_y, spacing_z = volume.spacing_mm
     points_mm = np.column_stack((ends.column * spacing_x, ends.row * spacing_y))
     groups = _groups(ends, points_mm, reach_slices=max(1, int(REACH_THROUGH_MM[kind] / spacing_z)))
@@ -60,15 +61,15 @@ def fuse_over_slices(slice_ends: SliceEnds, kind: int, volume: Volume) -> Ends:
 
 
 def _groups(ends: SliceEnds, points_mm: np.ndarray, reach_slices: int) -> list[list[int]]:
-    """Partition detections into ends, best heatmap score first."""
+    """Partition detections, which come best heatmap score first, into ends."""
     free = np.ones(len(ends), bool)
     groups = []
-    for seed in np.argsort(-ends.score, kind="stable"):
+    for seed in range(len(ends)):
         if free[seed]:
             free[seed] = False
             above = _follow(ends, points_mm, free, seed, range(1, reach_slices + 1))
             below = _follow(ends, points_mm, free, seed, range(-1, -reach_slices - 1, -1))
-            groups.append([int(seed), *above, *below])
+            groups.append([seed, *above, *below])
     return groups
 
 
