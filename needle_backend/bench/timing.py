@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -31,11 +32,16 @@ class Timing:
     processor_s: float
 
 
-def timed(function: Callable[[], object], repeats: int) -> Timing:
-    """Run a function once to warm up, then so many times for its medians."""
+def timed(function: Callable[[], object], repeats: int, enough_s: float = math.inf) -> Timing:
+    """Run a function once to warm up, then so many times for its medians.
+
+    Fewer times when it has run for ``enough_s`` before, but once at least: what takes long varies
+    little.
+    """
     function()
-    wall_s, processor_s = [], []
-    for _ in range(repeats):
+    wall_s: list[float] = []
+    processor_s: list[float] = []
+    while len(wall_s) < repeats and sum(wall_s, 0.0) < enough_s:
         wall, processor = time.perf_counter(), time.process_time()
         function()
         processor_s.append(time.process_time() - processor)
