@@ -11,7 +11,6 @@ from needle_backend.core.geometry import unit_vectors
 from needle_backend.core.volume import Volume
 from needle_backend.ct.pair_network import OFFSETS, PairNetwork
 from needle_backend.ct.pairs import UNSEEN, Pairs
-from needle_backend.ct.parts import in_parts
 from needle_backend.ct.sampling import TopHat
 from needle_backend.ct.strips import sample_strips
 
@@ -36,14 +35,9 @@ def look_at(pairs: Pairs, tophat: TopHat, network: PairNetwork) -> SecondLook:
     """Let the network, on the top-hat's device, read the strips of pairs."""
     facts = torch.from_numpy(pair_facts(pairs, tophat.volume)).to(tophat.device)
     strips = sample_strips(pairs.tips_lps, pairs.handles_lps, tophat)
-
-    def look(some: slice) -> np.ndarray:
-        with torch.inference_mode():
-            log_odds, offsets = network(strips[some], facts[some])
-            return torch.cat((log_odds[:, None], offsets), dim=1).cpu().numpy()
-
-    told = np.concatenate(in_parts(look, len(pairs), tophat.device)).astype(float)
-    return SecondLook(told[:, 0], told[:, 1:])
+    with torch.inference_mode():
+        log_odds, offsets_mm = network(strips, facts)
+    return SecondLook(log_odds.cpu().numpy().astype(float), offsets_mm.cpu().numpy().astype(float))
 
 
 def pair_facts(pairs: Pairs, volume: Volume) -> np.ndarray:

@@ -37,7 +37,7 @@ WINDOW = np.arange(-2, 3)
 BEYOND_MM = np.arange(5.0, 21.0, 3.0)
 """Where a shaft would go on, if the tip were not its end."""
 BEYOND_ACROSS_MM = np.array([-0.9, 0.0, 0.9])
-GLANCE_SAMPLES = 24
+GLANCE_SAMPLES = 18
 GLANCE_BOWS_MM = (-2.5, 0.0, 2.5)
 FIT_NOISE_MM = 0.6
 FIT_FREEDOM_MM = 1.0
@@ -145,7 +145,7 @@ def glance(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat) -> np.
         moved = (bow * _arc(GLANCE_SAMPLES)).astype(np.float32)
         i = np.clip((column + moved * across[0, :, None]).astype(np.int32), 0, columns - 1)
         j = np.clip((row + moved * across[1, :, None]).astype(np.int32), 0, rows - 1)
-        hu = np.minimum(values[start + j * columns + i].astype(np.float32), CLIP_HU)
+        hu = np.minimum(values.take(start + j * columns + i).astype(np.float32), CLIP_HU)
         merits.append(hu.mean(axis=1) - BOW_COST_HU * abs(bow))
     return np.max(merits, axis=0)
 

@@ -98,7 +98,7 @@ def _merit(starts_lps: np.ndarray, directions: np.ndarray, tophat: TopHat) -> np
         bent_column, bent_row = (np.asarray(a * bend, np.float32) for a in across)
         i = np.clip((column + bent_column).astype(np.int32), 0, columns - 1)
         j = np.clip((row + bent_row).astype(np.int32), 0, rows - 1)
-        hu = np.minimum(values[first + j * columns + i].astype(np.float32), CLIP_HU) * inside
+        hu = np.minimum(values.take(first + j * columns + i).astype(np.float32), CLIP_HU) * inside
         dark = np.partition(hu, DARK, axis=-1)[..., DARK]
         merits.append(hu.mean(axis=-1) + 0.5 * dark - BOW_COST_HU * abs(bow_mm))
     return np.max(merits, axis=0)
