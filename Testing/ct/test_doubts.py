@@ -25,9 +25,7 @@ def scene(count: int = 4, spacing_mm: float = 20.0) -> tuple[Pairs, Ends, Ends]:
     tips = np.column_stack((x, np.full(count, -90.0), np.zeros(count)))
     up, sure, slices = np.full(count, -90.0), np.full(count, 0.9), np.full(count, 2)
     zeros, index = np.zeros(count), np.arange(count)
-    shaft = ShaftEvidence(
-        zeros + 300, zeros + 250, zeros + 1, zeros, zeros + 0.2, zeros, zeros, zeros, zeros
-    )
+    shaft = ShaftEvidence(zeros + 1, zeros, zeros + 0.2, zeros, zeros, zeros, zeros)
     pairs = Pairs(
         tip=index,
         handle=index,

@@ -42,7 +42,6 @@ def test_a_straight_shaft_is_seen_all_along():
 def test_where_there_is_no_shaft_nothing_is_seen():
     evidence = shaft_evidence(*line(80, 80), picture((50, 0)))
     assert evidence.seen[0] == 0
-    assert evidence.mean_hu[0] == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize("bow_mm", [-4, -2, 2, 4])
@@ -58,7 +57,6 @@ def test_a_line_from_one_needle_to_its_neighbour_goes_astray_and_wanders():
     wrong = shaft_evidence(*line(50, 53), tophat)
     assert wrong.astray[0] > right.astray[0] + 0.1
     assert wrong.wander_mm[0] > right.wander_mm[0] + 0.05
-    assert wrong.low_hu[0] < right.low_hu[0] - 50
 
 
 def test_the_ridge_tells_on_which_side_the_ends_were_misplaced():

@@ -35,7 +35,7 @@ def two_on_one_tip(apart_mm: float, second_score: float) -> Pairs:
         handle_turn_deg=zeros,
         tip_heatmap=zeros + 0.8,
         handle_heatmap=zeros + 0.8,
-        shaft=ShaftEvidence(*(zeros for _ in range(9))),
+        shaft=ShaftEvidence(*(zeros for _ in range(7))),
     )
 
 

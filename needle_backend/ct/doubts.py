@@ -34,7 +34,6 @@ MODEL = {
     "score": 0.666,
     "margin": 0.419,
     "placed": 1.514,
-    "tip_rival": 0.0,
     "hub_rival": -0.276,
     "neighbour_mm": 0.249,
     "length_support": 0.785,
@@ -52,7 +51,6 @@ class _Facts:
 
     pair: np.ndarray
     margin: np.ndarray
-    tip_rival: np.ndarray
     hub_rival: np.ndarray
     hub_rival_mm: np.ndarray
     length_off_mm: np.ndarray
@@ -94,7 +92,6 @@ def _features(facts: _Facts, pairs: Pairs) -> dict[str, np.ndarray]:
         "score": np.clip(pairs.score[facts.pair], -6.0, 6.0),
         "margin": np.clip(facts.margin, -2.0, 6.0),
         "placed": pairs.placed[facts.pair].astype(float),
-        "tip_rival": np.clip(facts.tip_rival, -3.0, 6.0),
         "hub_rival": np.clip(facts.hub_rival, -3.0, 6.0),
         "neighbour_mm": np.minimum(facts.neighbour_mm, 5.0),
         "length_support": np.clip(pairs.length_support[facts.pair], -5.0, 0.0),
@@ -115,7 +112,6 @@ def _facts(
     return _Facts(
         pair=judged,
         margin=_margins(judged, matching, pairs, len(tips), len(handles)),
-        tip_rival=_tip_rivals(judged, pairs),
         hub_rival=hub_rival,
         hub_rival_mm=hub_rival_mm,
         length_off_mm=_length_off(judged, matching.chosen, pairs),
@@ -144,14 +140,6 @@ def _margins(
     free_tip = score[:, None] - table[matching.unmatched_tips][:, handle].T
     left_out = score[:, None] - CONSIDERED
     return np.concatenate((costs, free_handle, free_tip, left_out), axis=1).min(axis=1)
-
-
-def _tip_rivals(judged: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """Return the best score of another pair with each needle's tip."""
-    rivals = (pairs.tip[judged][:, None] == pairs.tip) & (
-        pairs.handle[judged][:, None] != pairs.handle
-    )
-    return np.where(rivals, pairs.score, _NO_PAIR).max(axis=1, initial=_NO_PAIR)
 
 
 def _hub_rivals(judged: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:

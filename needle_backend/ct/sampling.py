@@ -42,7 +42,8 @@ class TopHat:
         import torch
 
         slices, rows, columns = array.shape
-        tall = torch.zeros((slices + 2 * DARK_SLICES, rows, columns), device=device)
+        tall = torch.empty((slices + 2 * DARK_SLICES, rows, columns), device=device)
+        tall[:DARK_SLICES] = tall[-DARK_SLICES:] = 0.0
         tall[DARK_SLICES:-DARK_SLICES] = torch.from_numpy(array)
         return cls(array, volume, tall)
 

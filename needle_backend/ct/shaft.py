@@ -50,8 +50,6 @@ class ShaftEvidence:
 
     Attributes
     ----------
-    mean_hu, low_hu
-        Mean and 10th percentile of the top-hat along the path, clipped at :data:`CLIP_HU`.
     seen
         Share of the path brighter than :data:`SEEN_HU`.
     astray
@@ -68,8 +66,6 @@ class ShaftEvidence:
         Share of the next 20 mm beyond the tip that is seen like a shaft: then the tip is elsewhere.
     """
 
-    mean_hu: np.ndarray
-    low_hu: np.ndarray
     seen: np.ndarray
     astray: np.ndarray
     wander_mm: np.ndarray
@@ -97,10 +93,7 @@ def shaft_evidence(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat
     (on_path,) = _beside(sheets, path, np.zeros(1, int))
     around = _beside(along, path, WINDOW)
     middle, brightest = around[len(WINDOW) // 2], around.max(axis=0)
-    clipped = np.minimum(on_path, CLIP_HU)
     return ShaftEvidence(
-        mean_hu=clipped.mean(axis=1),
-        low_hu=_tenth_percentile(clipped),
         seen=(on_path > SEEN_HU).mean(axis=1),
         astray=((brightest > BESIDE_HU) & (middle < BESIDE_SHARE * brightest)).mean(axis=1),
         wander_mm=wander,

@@ -55,7 +55,6 @@ CONFIDENCE_SIGNS = {
     "score": 1,
     "margin": 1,
     "placed": 1,
-    "tip_rival": -1,
     "hub_rival": -1,
     "neighbour_mm": 1,
     "length_support": 1,
