@@ -94,8 +94,8 @@ class TopHat:
         across, down = np.float32(2 / max(columns - 1, 1)), np.float32(2 / (height - 1))
         top = (first * (2 * rows / (height - 1)) - 1).astype(np.float32)
         grid = np.empty((*np.broadcast_shapes(first.shape, row.shape, column.shape), 2), np.float32)
-        grid[..., 0] = column.astype(np.float32) * across - 1
-        grid[..., 1] = np.clip(row.astype(np.float32), 0, rows - 1) * down + top
+        grid[..., 0] = np.asarray(column, np.float32) * across - 1
+        grid[..., 1] = np.clip(np.asarray(row, np.float32), 0, rows - 1) * down + top
         # Slices below each other are one tall picture, whose channels are the slices that follow:
         # a place is worked out in two dimensions, and once for all of them.
         picture = self.tall.as_strided((1, count, height, columns), (0, rows * columns, columns, 1))

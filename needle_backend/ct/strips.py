@@ -49,13 +49,9 @@ def sample_strips(tips_lps: np.ndarray, handles_lps: np.ndarray, tophat: TopHat)
     columns = column + ACROSS_MM * across[0, :, None, None]
     rows = row + ACROSS_MM * across[1, :, None, None]
     first = nearest.astype(np.int32) + SLICES[0]
-    brightness = tophat.on_slices(first, rows, columns, len(SLICES)).clip_(0.0, CLIP_HU)
-    strips = torch.empty((len(distance_mm), PLACES, CHANNELS), device=brightness.device)
-    by_slice = strips[..., :BRIGHTNESS].unflatten(-1, (len(SLICES), len(ACROSS_MM)))
-    torch.div(brightness.permute(1, 2, 0, 3), SCALE_HU, out=by_slice)
+    seen = tophat.on_slices(first, rows, columns, len(SLICES)).clip_(0.0, CLIP_HU).div_(SCALE_HU)
     where = np.stack(((slice_index - nearest)[..., 0], distance_mm / SCALE_MM), axis=-1)
-    strips[..., BRIGHTNESS:] = torch.from_numpy(where)
-    return strips
+    return torch.cat((*seen, torch.from_numpy(where).to(seen)), dim=-1)
 
 
 def _places(
@@ -71,8 +67,9 @@ def _places(
     first, last = TIP_MM[-1], length_mm + HUB_MM[0]
     shaft = first + (np.arange(SHAFT_PLACES) + 0.5) / SHAFT_PLACES * (last - first)
     tip = np.broadcast_to(TIP_MM, (len(along), len(TIP_MM)))
-    distance_mm = np.concatenate((tip, shaft, length_mm + HUB_MM), axis=1)
-    step = (unit_vectors(along) / volume.spacing_mm).T
-    ijk = volume.lps_to_ijk(tips_lps).T[..., None] + step[..., None] * distance_mm
+    distance_mm = np.concatenate((tip, shaft, length_mm + HUB_MM), axis=1, dtype=np.float32)
+    step = (unit_vectors(along) / volume.spacing_mm).T.astype(np.float32)
+    start = volume.lps_to_ijk(tips_lps).T.astype(np.float32)
+    ijk = start[..., None] + step[..., None] * distance_mm
     across = unit_vectors(np.column_stack((-along[:, 1], along[:, 0]))) / volume.spacing_mm[:2]
-    return distance_mm, ijk.astype(np.float32), across.T.astype(np.float32)
+    return distance_mm, ijk, across.T.astype(np.float32)

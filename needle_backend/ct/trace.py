@@ -125,4 +125,4 @@ def _summit(at: np.ndarray, height: np.ndarray, top: int) -> float:
     before, here, after = height[top - 1 : top + 2]
     curve = before - 2 * here + after
     part = 0.5 * (before - after) / curve if curve < 0 else 0.0
-    return float(at[top] + np.clip(part, -0.5, 0.5) * (at[1] - at[0]))
+    return float(at[top] + min(max(part, -0.5), 0.5) * (at[1] - at[0]))
