@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from needle_backend.core.errors import BackendError, Cancelled, InputError
 from needle_backend.service.job import FrameDropped, Job
 from needle_backend.us.tips import DETECTED, LOST, FrameAnswer, Tip, TrackOptions
-from needle_backend.us.track import FAINT_SHARE, Tracker
+from needle_backend.us.track import ASSOCIATION_OF, FAINT_SHARE, Tracker
 from NeedleTipUSLib.live_statistics import LiveStatistics
 from NeedleTipUSLib.recording import index_value_of
 from NeedleTipUSLib.sighting import Sighting
@@ -240,7 +240,8 @@ class Tracking:
             known = FrameAnswer(asked.number, time_s, state, tip)
         else:
             if self._tracker is None:
-                self._tracker = Tracker(asked.image.size, threshold)
+                association = ASSOCIATION_OF[self._settings.options.model]
+                self._tracker = Tracker(asked.image.size, threshold, association)
             known = self._tracker.follow(asked.number, time_s, tip)
         return Sighting(known, asked.image, asked.index_value)
 

@@ -29,7 +29,7 @@ from needle_backend.us.detect import TipDetector
 from needle_backend.us.frames import open_frames
 from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import find_sector, sector_of
-from needle_backend.us.tips import FrameAnswer
+from needle_backend.us.tips import YOLOT, FrameAnswer
 from needle_backend.us.training.evaluate import (
     SCALE_PX,
     ComparedFrame,
@@ -74,7 +74,9 @@ def on_sequences(detector: TipDetector, folder: Path, threshold: float) -> dict[
         answers = [answer for _, answer in find_tips(source, sector_of(source), detector)]
         frames = read_sequence_truth(truth)
         single[truth.parent.name] = compare(frames, answers)
-        associated[truth.parent.name] = compare(frames, followed(answers, source.size, threshold))
+        associated[truth.parent.name] = compare(
+            frames, followed(answers, source.size, threshold, YOLOT)
+        )
     return {
         "single": evaluate(single, threshold),
         "associated": evaluate(associated),

@@ -36,6 +36,7 @@ from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import sector_of
 from needle_backend.us.tipdet import VideoTipDetector
 from needle_backend.us.tipdet_network import KeyframeAttention
+from needle_backend.us.tips import TIPDET, YOLOT
 from needle_backend.us.training.evaluate import SCALE_PX, ComparedFrame, frame_figures
 from needle_backend.us.training.evaluate_files import compare, read_sequence_truth
 from needle_backend.us.training.following import followed
@@ -48,9 +49,10 @@ Detector = TipDetector | VideoTipDetector
 
 @dataclass(frozen=True)
 class Arm:
-    """One row of the table: a way to answer, and the card of its weights."""
+    """One row of the table: a way to answer, of which model, and the card of its weights."""
 
     name: str
+    model: str
     weights: WeightsFile
     make: Callable[[], Detector]
 
@@ -81,9 +83,9 @@ def arms(yolot: str | None, tipdet: str | None) -> list[Arm]:
         return detector
 
     return [
-        Arm("YOLOT", frame_weights, lambda: TipDetector(yolot, "cpu", 0.0)),
-        Arm("+ motion", stream_weights, without_keyframes),
-        Arm("+ keyframes", stream_weights, lambda: VideoTipDetector(tipdet, "cpu", 0.0)),
+        Arm("YOLOT", YOLOT, frame_weights, lambda: TipDetector(yolot, "cpu", 0.0)),
+        Arm("+ motion", TIPDET, stream_weights, without_keyframes),
+        Arm("+ keyframes", TIPDET, stream_weights, lambda: VideoTipDetector(tipdet, "cpu", 0.0)),
     ]
 
 
@@ -104,7 +106,7 @@ def measured(arm: Arm, folder: Path, kinds: np.ndarray) -> Iterator[tuple[str, d
         spent_s += time.perf_counter() - began_s
         processor_s += time.process_time() - began_processor_s
         alone += compare(frames, answers)
-        joined += compare(frames, followed(answers, source.size, threshold))
+        joined += compare(frames, followed(answers, source.size, threshold, arm.model))
     speed = {
         "ms_a_frame": round(1000 * spent_s / len(alone), 1),
         "processor_ms_a_frame": round(1000 * processor_s / len(alone), 1),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from needle_backend.us.tips import DETECTED, LOST, PREDICTED, Tip
-from needle_backend.us.track import Association, Tracker
+from needle_backend.us.tips import DETECTED, LOST, PREDICTED, TIPDET, YOLOT, Tip
+from needle_backend.us.track import ASSOCIATION_OF, Association, Tracker
 
 SIZE = (640, 480)
 THRESHOLD = 0.5
@@ -185,6 +185,15 @@ def test_a_tip_that_is_followed_may_be_fainter_than_one_that_appears():
         tip_at(120 + i, 200, faint) for i in range(20)
     ]
     assert [answer.state for answer in follow(tips)][1:] == [DETECTED] * 39
+
+
+@pytest.mark.parametrize(("model", "longest_s"), [(YOLOT, 0.5), (TIPDET, 0.15)])
+def test_what_is_seen_no_longer_is_predicted_for_as_long_as_its_model_asks(model, longest_s):
+    tracker = Tracker(SIZE, THRESHOLD, ASSOCIATION_OF[model])
+    answers = follow([tip_at(100 + 2 * i, 200) for i in range(20)] + [None] * 30, tracker)
+    predicted = [answer.state == PREDICTED for answer in answers[20:]]
+    assert sum(predicted) == int(longest_s / STEP_S + 1e-6)
+    assert predicted[: sum(predicted)] == [True] * sum(predicted)
 
 
 def test_when_told_to_believe_at_once_the_first_detection_is_shown():

@@ -108,7 +108,7 @@ def track(
     from needle_backend.us.stream import parse_address
     from needle_backend.us.tip_sending import tip_server
     from needle_backend.us.tips import TrackOptions
-    from needle_backend.us.track import FAINT_SHARE, Tracker
+    from needle_backend.us.track import ASSOCIATION_OF, FAINT_SHARE, Tracker
     from needle_backend.us.track_table import write_tips
 
     address = parse_address(input)
@@ -130,7 +130,9 @@ def track(
         faint_share = FAINT_SHARE if follows else 1.0
         options = TrackOptions(weights, device, threshold, model.value, faint_share)
         detector = make_detector(options)
-        tracker = Tracker(source.size, detector.threshold) if follows else None
+        tracker = None
+        if follows:
+            tracker = Tracker(source.size, detector.threshold, ASSOCIATION_OF[model.value])
         warn([*_doubts(source, sector, is_live=address is not None), *detector.warnings])
         if overlay is not None:
             hearers.append(outputs.enter_context(_overlay(overlay, source, sector)))

@@ -26,6 +26,10 @@ def tipdet(
     init: Annotated[
         str | None, typer.Option(help="YOLOT's weights to start from, by name or file.")
     ] = None,
+    go_on_from: Annotated[
+        str | None,
+        typer.Option(help="TipDet, by name or file: all but the YOLOT inside begins as there."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     max_hours: Annotated[
         float | None, typer.Option(help="Stop training the two streams after this long.")
@@ -44,5 +48,5 @@ def tipdet(
 
         torch.set_num_threads(threads)
     settings = read_toml(TipDetSettings, config)
-    weights = train_tipdet(settings, data, validation, output, init, max_hours)
+    weights = train_tipdet(settings, data, validation, output, init, max_hours, go_on_from)
     typer.echo(f"Trained weights and their model card: {weights}")

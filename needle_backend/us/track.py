@@ -17,7 +17,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from needle_backend.us.tips import DETECTED, LOST, PREDICTED, FrameAnswer, Tip
+from needle_backend.us.tips import (
+    DETECTED,
+    LOST,
+    PREDICTED,
+    TIPDET,
+    YOLOT,
+    FrameAnswer,
+    Tip,
+)
 
 USUAL_PX = 640
 """The larger side of a frame that the settings in pixels are meant for."""
@@ -66,7 +74,9 @@ class Association:
     gate: float = 3.5
 
 
-DEFAULT_ASSOCIATION = Association()
+ASSOCIATION_OF = {YOLOT: Association(), TIPDET: Association(longest_prediction_s=0.15)}
+"""Of each model. TipDet finds what is visible in nearly every frame; what it misses is gone."""
+
 REMEMBERED = 8
 """Detections over which a track's confidence is averaged."""
 
@@ -155,7 +165,7 @@ class Tracker:
         self,
         size: tuple[int, int],
         threshold: float,
-        association: Association = DEFAULT_ASSOCIATION,
+        association: Association = ASSOCIATION_OF[YOLOT],
     ) -> None:
         self._size = size
         self._threshold = threshold

@@ -10,7 +10,8 @@ import pytest
 import slicer
 
 from needle_backend.service.client import SERVER, BackendClient
-from needle_backend.us.track import Association, Tracker
+from needle_backend.us.tips import YOLOT
+from needle_backend.us.track import ASSOCIATION_OF, Association
 from slicer_harness.live_tip import LOST, PREDICTED_S
 
 TESTING = Path(__file__).parents[2]
@@ -34,8 +35,7 @@ def _slow_machine(monkeypatch, needle_tip_us):
     from NeedleTipUSLib import tracking
 
     slow = Association(longest_prediction_s=PREDICTED_S, still_at_most_s=60.0)
-    patient = partial(Tracker, association=slow)
-    monkeypatch.setattr(tracking, "Tracker", patient)
+    monkeypatch.setitem(ASSOCIATION_OF, YOLOT, slow)
     monkeypatch.setattr(tracking, "STALLED_S", 10.0)
 
 

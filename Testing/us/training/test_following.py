@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from needle_backend.us.tips import DETECTED, FrameAnswer, Tip
+from needle_backend.us.tips import DETECTED, TIPDET, FrameAnswer, Tip
 from needle_backend.us.training.evaluate_files import TrueFrame
 from needle_backend.us.training.following import (
     FALSE_SHARE,
@@ -32,7 +32,7 @@ def looked_at(confidence: float, tips: int, frames: int = 60) -> LookedAt:
 
 
 def shown(one: LookedAt, threshold: float) -> int:
-    return sum(answer.tip is not None for answer in followed(one.answers, SIZE, threshold))
+    return sum(answer.tip is not None for answer in followed(one.answers, SIZE, threshold, TIPDET))
 
 
 @settings(max_examples=20, deadline=None)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from us.planted import write_untrained_weights
 from us.training.tip_sets import speckle
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.settings import read_toml
+from needle_backend.core.weights import load_state, write_weights
 from needle_backend.us.flow import STILL, motion_image
 from needle_backend.us.keyframes import MOST_KEYFRAMES
 from needle_backend.us.tipdet import VideoTipDetector
@@ -136,6 +139,21 @@ def test_training_goes_on_after_a_stop_and_its_weights_answer(tmp_path, yolot):
     assert weights.stat().st_size <= 2_000_000
     detector = VideoTipDetector(str(weights), "cpu", threshold=0.0)
     assert all(detector.detect(np.zeros((48, 64), np.uint8)) is not None for _ in range(5))
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_an_earlier_tipdet_over_another_yolot(tmp_path, yolot):
+    data = [write_punctures(tmp_path / "data", 3, 10.0)]
+    held = [write_punctures(tmp_path / "held", 2, 30.0, seed=1)]
+    earlier = train_tipdet(SHORT, data, held, tmp_path / "first", str(yolot))
+    state = {name: 2 * value for name, value in load_state(yolot).items()}
+    card = json.loads(yolot.with_suffix(".json").read_text())
+    other = write_weights(tmp_path / "other.safetensors", state, card)
+    still = replace(SHORT, schedule=replace(SHORT.schedule, learning_rate=0.0, weight_decay=0.0))
+    later = train_tipdet(still, data, held, tmp_path / "second", str(other), earlier=str(earlier))
+    before, after, image = (load_state(path) for path in (earlier, later, other))
+    assert torch.equal(after["streams.image.stem.conv.weight"], image["stem.conv.weight"])
+    assert torch.equal(after["streams.joins.0.conv.weight"], before["streams.joins.0.conv.weight"])
 
 
 def test_one_sequence_is_too_few_for_two_stages(tmp_path, yolot):

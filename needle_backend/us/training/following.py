@@ -14,8 +14,8 @@ from needle_backend.us.frames import open_frames
 from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import sector_of
 from needle_backend.us.tipdet import VideoTipDetector
-from needle_backend.us.tips import FrameAnswer
-from needle_backend.us.track import FAINT_SHARE, Tracker
+from needle_backend.us.tips import TIPDET, FrameAnswer
+from needle_backend.us.track import ASSOCIATION_OF, FAINT_SHARE, Tracker
 from needle_backend.us.training.evaluate import frame_figures
 from needle_backend.us.training.evaluate_files import TRUTH, TrueFrame, compare, read_sequence_truth
 
@@ -59,10 +59,10 @@ def look_at(detector: VideoTipDetector, folders: Sequence[Path]) -> Iterator[Loo
 
 
 def followed(
-    answers: Sequence[FrameAnswer], size: tuple[int, int], threshold: float
+    answers: Sequence[FrameAnswer], size: tuple[int, int], threshold: float, model: str
 ) -> list[FrameAnswer]:
-    """Join the sure answers of single frames as `needles track` does."""
-    tracker = Tracker(size, threshold)
+    """Join the sure answers of a model's single frames as `needles track` does."""
+    tracker = Tracker(size, threshold, ASSOCIATION_OF[model])
     least = FAINT_SHARE * threshold
     return [
         tracker.follow(
@@ -73,7 +73,7 @@ def followed(
 
 
 def threshold_when_followed(sequences: Sequence[LookedAt]) -> tuple[float, dict[str, Any]]:
-    """Choose the confidence from which on tips are believed that will be followed.
+    """Choose the confidence from which on TipDet is believed where tips are followed.
 
     The least at which, followed, at most :data:`FALSE_SHARE` of the frames without a visible tip
     show one; the highest that was tried where none is low enough.
@@ -84,7 +84,7 @@ def threshold_when_followed(sequences: Sequence[LookedAt]) -> tuple[float, dict[
         The threshold, and :func:`.evaluate.frame_figures` of all frames there, followed.
     """
     for threshold in map(float, _THRESHOLDS):
-        shown = [(one, followed(one.answers, one.size, threshold)) for one in sequences]
+        shown = [(one, followed(one.answers, one.size, threshold, TIPDET)) for one in sequences]
         false = [
             answer.tip is not None
             for one, answers in shown

@@ -53,10 +53,17 @@ class RescoringSettings:
 class RescoringModule(L.LightningModule):
     """The attention, its loss, and an average of its weights for validation."""
 
-    def __init__(self, settings: RescoringSettings, held: RescoringSet) -> None:
+    def __init__(
+        self,
+        settings: RescoringSettings,
+        held: RescoringSet,
+        earlier: KeyframeAttention | None = None,
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.network = KeyframeAttention(settings.dropout)
+        if earlier is not None:
+            self.network.load_state_dict(earlier.state_dict())
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self._held = held
 
@@ -120,8 +127,11 @@ def train_rescoring(
     fit: Sequence[MotionPart],
     held: Sequence[MotionPart],
     output: Path,
+    earlier: KeyframeAttention | None = None,
 ) -> tuple[KeyframeAttention, dict[str, Any]]:
     """Train what judges candidates again; run again with the same ``output`` after a stop.
+
+    It begins as ``earlier``, where that is given.
 
     Returns
     -------
@@ -133,7 +143,7 @@ def train_rescoring(
     seen = see_sequences(streams, fit, output / "views_fit.npy")
     seen_held = see_sequences(streams, held, output / "views_held.npy")
     moments = Moments(seen, settings.forgotten_share, settings.seed)
-    module = RescoringModule(settings, seen_held)
+    module = RescoringModule(settings, seen_held, earlier)
     best = ModelCheckpoint(output, "best", monitor="val_ap", mode="max")
     trainer = L.Trainer(
         max_epochs=settings.epochs,

@@ -33,7 +33,7 @@ from needle_backend.us.training.motion_set import MotionSet, load_motion_set
 from needle_backend.us.training.train import ScheduleSettings
 from needle_backend.us.training.train_rescoring import RescoringSettings, train_rescoring
 from needle_backend.us.training.train_two_stream import MotionPart, train_two_stream
-from needle_backend.us.weights import DetectorSettings, load_detector
+from needle_backend.us.weights import DetectorSettings, load_detector, load_tipdet
 
 _FIGURES = ("rmse_px", "median_px", "miss_rate", "within_px", "false_answer_rate")
 
@@ -57,6 +57,7 @@ def train_tipdet(
     output: Path,
     initial: str | None = None,
     max_hours: float | None = None,
+    earlier: str | None = None,
 ) -> Path:
     """Train and export; run again with the same ``output`` to go on after a stop.
 
@@ -73,6 +74,8 @@ def train_tipdet(
         YOLOT's weights by name or path; None takes the default ones.
     max_hours
         Of the two streams' training.
+    earlier
+        A TipDet by name or path, to go on from: all but the YOLOT inside begins as it is there.
 
     Returns
     -------
@@ -88,6 +91,7 @@ def train_tipdet(
     started = time.monotonic()
     found = find_weights(initial, DEFAULT_US_WEIGHTS)
     yolot, detector = load_detector(found, "cpu")
+    before = load_tipdet(find_weights(earlier), "cpu")[0] if earlier else None
     sets = [load_motion_set(folder, detector.input_px, output / "cache") for folder in data]
     fit, late = _halves(sets, settings.rescoring.sequence_share)
     held = [
@@ -104,15 +108,19 @@ def train_tipdet(
         held,
         output / "two_stream",
         max_hours,
+        before.streams if before else None,
     )
     # An attention that was begun on other streams is not gone on with.
     rescoring = output / f"rescoring_after_{of_streams['steps']}_steps"
-    attention, of_attention = train_rescoring(settings.rescoring, streams, late, held, rescoring)
+    attention, of_attention = train_rescoring(
+        settings.rescoring, streams, late, held, rescoring, before.attention if before else None
+    )
     network = TipDet().eval()
     network.streams.load_state_dict(streams.state_dict())
     network.attention.load_state_dict(attention.state_dict())
     facts = {
         "start": found.name,
+        "gone_on_from": earlier and find_weights(earlier).card.get("sha256"),
         "data": {images.images.name: len(images.sequences) for images in sets},
         "validation": {images.images.name: len(used) for images, used in held},
         "two_streams": of_streams,

@@ -43,11 +43,16 @@ class TwoStreamModule(L.LightningModule):
         schedule: ScheduleSettings,
         start: dict[str, torch.Tensor],
         held: Sequence[MotionPart],
+        earlier: TwoStream | None = None,
     ) -> None:
         super().__init__()
         self.schedule = schedule
         self.network = TwoStream().to(memory_format=torch.channels_last)
-        self.network.start_from(start)
+        if earlier is None:
+            self.network.start_from(start)
+        else:
+            self.network.load_state_dict(earlier.state_dict())
+            self.network.image.load_state_dict(start)
         self.network.image.requires_grad_(False)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self._held = held
@@ -146,8 +151,11 @@ def train_two_stream(
     held: Sequence[MotionPart],
     output: Path,
     max_hours: float | None = None,
+    earlier: TwoStream | None = None,
 ) -> tuple[TwoStream, dict[str, Any]]:
     """Train from YOLOT's weights; run again with the same ``output`` to go on after a stop.
+
+    All but YOLOT begins as in ``earlier``, where that is given.
 
     Returns
     -------
@@ -156,7 +164,7 @@ def train_two_stream(
     """
     output.mkdir(parents=True, exist_ok=True)
     L.seed_everything(schedule.seed, verbose=False)
-    module = TwoStreamModule(schedule, start, held)
+    module = TwoStreamModule(schedule, start, held, earlier)
     images = MovingImages(
         [(one, frames_of(one, used)) for one, used in fit], augment, schedule.seed
     )
