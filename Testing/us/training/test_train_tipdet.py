@@ -19,12 +19,18 @@ from needle_backend.core.weights import load_state, write_weights
 from needle_backend.us.flow import STILL, motion_image
 from needle_backend.us.keyframes import MOST_KEYFRAMES
 from needle_backend.us.tipdet import VideoTipDetector
-from needle_backend.us.tipdet_network import TwoStream
+from needle_backend.us.tipdet_network import KeyframeAttention, TwoStream
 from needle_backend.us.training.dataset import AugmentSettings
+from needle_backend.us.training.evaluate import average_precision
 from needle_backend.us.training.following import look_at, threshold_when_followed
 from needle_backend.us.training.motion_set import MovingImages, changed, load_motion_set
 from needle_backend.us.training.rescoring_set import Moments, see_sequences
-from needle_backend.us.training.train_rescoring import RescoringSettings
+from needle_backend.us.training.train_rescoring import (
+    TRUST,
+    RescoringSettings,
+    compared,
+    trusted,
+)
 from needle_backend.us.training.train_tipdet import (
     ScheduleSettings,
     TipDetSettings,
@@ -115,6 +121,26 @@ def test_keyframes_of_a_moment_are_of_its_sequence_and_before_it(tmp_path):
     item = Moments(seen)[6]
     assert (item["ages"] >= 0).sum() == MOST_KEYFRAMES
     assert (Moments(seen, forgotten_share=1.0)[6]["ages"] < 0).all()
+
+
+def test_an_attention_changes_confidences_by_no_more_than_it_is_worth(tmp_path):
+    images = load_motion_set(write_punctures(tmp_path / "some", 2, 10.0), 64, tmp_path / "cache")
+    torch.manual_seed(3)
+    network, attention = TwoStream().eval(), KeyframeAttention().eval()
+    network.moving.bias.data.fill_(9.0)  # every frame is a keyframe
+    torch.nn.init.normal_(attention.judge[-1].weight, std=20.0)
+    seen = see_sequences(network, [(images, range(2))], tmp_path / "views.npy")
+    alike, precision = trusted(attention, seen)
+    shares = alike.judge[-1].weight / attention.judge[-1].weight
+    share = float(shares.median())
+    assert share in TRUST
+    torch.testing.assert_close(shares, torch.full_like(shares, share))
+    assert precision == mean_precision(seen, alike)
+    assert precision >= mean_precision(seen, attention)
+
+
+def mean_precision(seen, attention):
+    return np.mean(list(average_precision(compared(seen, attention)).values()))
 
 
 @pytest.mark.slow
