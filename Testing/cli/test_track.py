@@ -22,7 +22,7 @@ class StandInDetector:
     """Finds the tip in every frame but the second."""
 
     device, weights_name, warnings = "cpu", "some", ("the GPU is on holiday",)
-    threshold = 0.5
+    threshold = 0.4
 
     def __init__(self):
         self.images = []

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from needle_backend.core.weights import sha256_of
-from needle_backend.us.network import Yolot
+from needle_backend.us.network import Yolot, mirrored
 
 
 def write_untrained_weights(folder: Path, input_px: int = 64, threshold: float = 0.3) -> Path:
@@ -47,4 +47,7 @@ class Planted(Yolot):
             values = torch.tensor([*box, each, each])
             fine[0, :, row, column] = values
             coarse[0, :, row // 2, column // 2] = torch.tensor([0, 0, 0, 0, each, each]) - 6
-        return [fine, coarse]
+        if len(grey) == 1:
+            return [fine, coarse]
+        # The picture and its mirror image.
+        return [torch.cat([fine, mirrored(fine, 8)]), torch.cat([coarse, mirrored(coarse, 16)])]

@@ -14,7 +14,14 @@ from us.planted import write_untrained_weights
 from needle_backend.core.errors import InputError
 from needle_backend.core.weights import find_weights
 from needle_backend.us.detect import for_prediction
-from needle_backend.us.network import Yolot, decode, folded_pixels
+from needle_backend.us.network import (
+    STRIDES,
+    Yolot,
+    decode,
+    folded_pixels,
+    maps_both_ways,
+    mirrored,
+)
 from needle_backend.us.weights import check_input_px, load_detector, start_state, yolox_name
 
 COCO = Path(__file__).parents[3] / "shared" / "weights" / "yolox_nano_coco.safetensors"
@@ -58,6 +65,25 @@ def test_an_answer_is_relative_to_its_cells_corner_and_size():
     answers = decode([fine, coarse])
     expected = [8 * 1.5, 8 * 2.25, 8 * np.e, 8]
     np.testing.assert_allclose(answers.boxes[0, 2 * 4 + 1].numpy(), expected, rtol=1e-6)
+
+
+def test_a_mirrored_map_answers_where_the_mirror_image_shows_it():
+    fine, coarse = torch.zeros(1, 6, 4, 4), torch.zeros(1, 6, 2, 2)
+    fine[0, :, 2, 1] = torch.tensor([0.5, 0.25, 1.0, 0.0, 3.0, 2.0])
+    answers = decode([mirrored(fine, 8), mirrored(coarse, 16)])
+    place = int(answers.confidence[0].argmax())
+    expected = [31 - 8 * 1.5, 8 * 2.25, 8 * np.e, 8]
+    np.testing.assert_allclose(answers.boxes[0, place].numpy(), expected, rtol=1e-6)
+    torch.testing.assert_close(mirrored(mirrored(fine, 8), 8), fine)
+
+
+def test_seen_both_ways_a_mirror_image_gets_the_mirrored_answer():
+    network, image = Yolot().eval(), torch.randn(2, 1, 64, 96)
+    with torch.inference_mode():
+        maps = maps_both_ways(network, image)
+        of_mirror_image = maps_both_ways(network, image.flip(-1))
+    for one, other, stride in zip(maps, of_mirror_image, STRIDES, strict=True):
+        torch.testing.assert_close(mirrored(other, stride), one)
 
 
 def test_folding_pixels_loses_none():

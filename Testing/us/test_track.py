@@ -14,7 +14,7 @@ from needle_backend.us.tips import DETECTED, LOST, PREDICTED, TIPDET, YOLOT, Tip
 from needle_backend.us.track import ASSOCIATION_OF, Association, Tracker
 
 SIZE = (640, 480)
-THRESHOLD = 0.5
+THRESHOLD = 0.45
 STEP_S = 1 / 30
 LIMIT_S = Association().longest_prediction_s
 
@@ -151,7 +151,7 @@ def test_a_recording_that_starts_over_is_followed_anew():
 def test_what_is_doubted_in_every_frame_is_never_shown_but_a_believed_tip_is_followed_on():
     doubted = [tip_at(100 + i, 200, confidence=0.3) for i in range(20)]
     assert {answer.state for answer in follow(doubted)} == {LOST}
-    believed = [tip_at(90 + i, 200, confidence=0.7) for i in range(10)]
+    believed = [tip_at(90 + i, 200, confidence=0.8) for i in range(10)]
     assert [answer.state for answer in follow(believed + doubted)][1:] == [DETECTED] * 29
 
 

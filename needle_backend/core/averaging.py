@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -21,6 +22,22 @@ def move_average(average: nn.Module, network: nn.Module, step: int, decay: float
             value.lerp_(current[name].to(value.dtype), 1 - decay)
         else:
             value.copy_(current[name])
+
+
+def mean_state(
+    first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """Return tensors of which ``share`` is the first's and the rest the second's.
+
+    The mean of a network before and after a training on other data is often better on both kinds of
+    data than either (Wortsman et al. 2022, arXiv 2109.01903).
+    """
+    return {
+        name: torch.lerp(value, first[name].to(value.dtype), share)
+        if value.dtype.is_floating_point
+        else value
+        for name, value in second.items()
+    }
 
 
 def averaged_state(checkpoint: Path) -> dict[str, torch.Tensor]:

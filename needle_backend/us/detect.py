@@ -12,7 +12,7 @@ from needle_backend.core.device import choose_device, has_bf16, leave_cores_free
 from needle_backend.core.folding import fold_batch_norms
 from needle_backend.core.weights import DEFAULT_US_WEIGHTS, find_weights
 from needle_backend.us.candidates import CANDIDATE_OVERLAP, MOST_BOXES
-from needle_backend.us.network import Yolot, decode
+from needle_backend.us.network import Yolot, decode, maps_both_ways
 from needle_backend.us.preprocess import letterbox, normalised
 from needle_backend.us.tips import AS_YOLOT, Tip
 from needle_backend.us.weights import load_detector
@@ -109,10 +109,10 @@ class TipDetector:
         return _tips(frame.to_source(kept[:, :4]), kept[:, 4])
 
     def maps(self, image: np.ndarray) -> list[torch.Tensor]:
-        """Return the network's raw maps of a frame, see :meth:`Yolot.forward`, and nothing else."""
+        """Return the maps of a frame seen both ways, see :meth:`Yolot.forward`."""
         square, _ = letterbox(image, self.input_px)
         with torch.inference_mode():
-            return self._network(_input(square, self._network))
+            return maps_both_ways(self._network, _input(square, self._network))
 
 
 def _tips(boxes: np.ndarray, confidence: np.ndarray) -> tuple[Tip, ...]:
@@ -146,7 +146,7 @@ def best_boxes_on(network: Yolot, input_px: int) -> BestBoxes:
 
 def most_confident(network: Yolot, grey: torch.Tensor) -> torch.Tensor:
     """Return the most confident boxes (boxes, 5) of one normalised square (1, 1, side, side)."""
-    answers = decode(network(grey))
+    answers = decode(maps_both_ways(network, grey))
     confidence, places = answers.confidence[0].topk(min(MOST_BOXES, len(answers.cells)))
     return torch.cat([answers.boxes[0, places], confidence[:, None]], dim=1)
 

@@ -116,6 +116,29 @@ def folded_pixels(image: torch.Tensor) -> torch.Tensor:
     return torch.cat(corners, dim=1)
 
 
+def maps_both_ways(network: Yolot, grey: torch.Tensor) -> list[torch.Tensor]:
+    """Return the maps of grey squares, each averaged with those of its mirror image.
+
+    A network is not quite even between left and right: what it sees from one side only is mostly no
+    tip, what it sees from both it may believe sooner.
+    """
+    return [
+        (one + mirrored(other, stride)) / 2
+        for (one, other), stride in zip(
+            (both.float().chunk(2) for both in network(torch.cat([grey, grey.flip(-1)]))),
+            STRIDES,
+            strict=True,
+        )
+    ]
+
+
+def mirrored(one: torch.Tensor, stride: int) -> torch.Tensor:
+    """Return a map (n, 6, rows, columns) as it is of the picture's mirror image."""
+    x, rest = one.flip(-1).split([1, 5], dim=1)
+    # Pixel i of n becomes pixel n - 1 - i: a pixel short of where its cell's edges go.
+    return torch.cat([1 - 1 / stride - x, rest], dim=1)
+
+
 def decode(maps: list[torch.Tensor]) -> Answers:
     """Turn the network's maps into boxes in pixels of its input; float32 whatever came."""
     flat = [one.flatten(2).transpose(1, 2).float() for one in maps]

@@ -14,6 +14,7 @@ from needle_backend.core.weights import DEFAULT_TIPDET_WEIGHTS, find_weights
 from needle_backend.us.candidates import Candidates, candidates_of
 from needle_backend.us.flow import FRAMES_APART, motion_image
 from needle_backend.us.keyframes import KeyframeMemory, view_at, windows, with_margin
+from needle_backend.us.network import maps_both_ways
 from needle_backend.us.preprocess import Letterbox, letterbox, normalised
 from needle_backend.us.tipdet_network import KeyframeAttention, TipDet, motion_input
 from needle_backend.us.tips import AS_TIPDET, AS_TWO_STREAMS, AS_YOLOT, Tip
@@ -107,11 +108,11 @@ class VideoTipDetector:
         """Return a square's candidates, and how sure each is in the end."""
         streams = self._network.streams
         grey = normalised(torch.from_numpy(square)[None].to(self.device))
-        image = streams.image.grey_features(grey)
         if len(self._squares) < FRAMES_APART:
             self.answers_as = AS_YOLOT
-            (candidates,) = candidates_of(streams.image.answers(image))
+            (candidates,) = candidates_of(maps_both_ways(streams.image, grey))
             return candidates, candidates.confidence
+        image = streams.image.grey_features(grey)
         motion = torch.from_numpy(motion_image(self._squares[0], square))[None].to(self.device)
         sight = streams.joined(image, motion_input(motion))
         (candidates,) = candidates_of(sight.maps)

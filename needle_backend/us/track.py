@@ -74,8 +74,12 @@ class Association:
     gate: float = 3.5
 
 
-ASSOCIATION_OF = {YOLOT: Association(), TIPDET: Association(longest_prediction_s=0.15)}
-"""Of each model. TipDet finds what is visible in nearly every frame; what it misses is gone."""
+ASSOCIATION_OF = {
+    YOLOT: Association(still_sure_at_least=1.6),
+    TIPDET: Association(longest_prediction_s=0.15),
+}
+"""Of each model. What does not move must be surer for YOLOT, whose threshold is lower. TipDet finds
+what is visible in nearly every frame; what it misses is gone."""
 
 REMEMBERED = 8
 """Detections over which a track's confidence is averaged."""

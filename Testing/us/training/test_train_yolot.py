@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from us.training.tip_sets import write_sequences
 
 from needle_backend.core.errors import InputError
@@ -68,6 +70,21 @@ def test_a_training_starts_from_an_earlier_ones_weights(sequences, tmp_path):
     first = train(SHORT, [DataSource(sequences[0])], tmp_path / "first", sequences[1:])
     second = train(SHORT, [DataSource(sequences[0])], tmp_path / "second", sequences[1:], first)
     assert card_of(second)["training"]["start"] == "us_yolot.safetensors, 342 tensors"
+
+
+@pytest.mark.slow
+def test_a_training_may_write_the_mean_of_its_start_and_its_end(sequences, tmp_path):
+    first = train(SHORT, [DataSource(sequences[0])], tmp_path / "first", sequences[1:])
+
+    def trained_on(share: float) -> dict[str, torch.Tensor]:
+        settings = replace(SHORT, schedule=replace(SHORT.schedule, start_share=share))
+        folder = tmp_path / f"share_{share}"
+        return load_file(train(settings, [DataSource(sequences[0])], folder, sequences[1:], first))
+
+    start, end, mean = load_file(first), trained_on(0.0), trained_on(0.5)
+    name = "stem.conv.weight"
+    assert not torch.equal(start[name], end[name])
+    torch.testing.assert_close(mean[name], (start[name] + end[name]) / 2, rtol=1e-2, atol=1e-3)
 
 
 def test_sets_without_a_tip_are_refused(tmp_path):

@@ -19,7 +19,7 @@ from needle_backend.core.weights import (
     write_weights,
 )
 from needle_backend.us.detect import for_prediction
-from needle_backend.us.network import STRIDES, Yolot, decode
+from needle_backend.us.network import STRIDES, Yolot, decode, maps_both_ways
 from needle_backend.us.preprocess import MEAN, STANDARD_DEVIATION, normalised
 from needle_backend.us.training.dataset import ImageSet
 from needle_backend.us.training.validate import operating_threshold, validate
@@ -95,7 +95,8 @@ def bf16_agreement(
     moved, changed = [], []
     for images, index in (places[number] for number in chosen):
         grey = normalised(torch.tensor(images.squares()[index])[None])
-        ours, theirs = decode(full(grey)), decode(half(grey.bfloat16()))
+        ours = decode(maps_both_ways(full, grey))
+        theirs = decode(maps_both_ways(half, grey.bfloat16()))
         best = [one.confidence[0].argmax() for one in (ours, theirs)]
         centres = [one.boxes[0, at, :2] for one, at in zip((ours, theirs), best, strict=True)]
         if float(ours.confidence.max()) >= SOME_CONFIDENCE:

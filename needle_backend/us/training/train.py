@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from needle_backend.core.averaging import averaged_state, move_average
+from needle_backend.core.averaging import averaged_state, mean_state, move_average
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import written_whole
 from needle_backend.core.resuming import RECENT, fit_on
@@ -55,6 +55,9 @@ class ScheduleSettings:
         The learning rate grows over these, then falls as a cosine to ``last_rate_share`` of it.
     validation_share
         Of each set, where no validation set is given.
+    start_share
+        What is written is the mean of the trained weights and, with this share, those it started
+        from.
     """
 
     epochs: int = 100
@@ -67,6 +70,7 @@ class ScheduleSettings:
     ema_decay: float = 0.998
     patience_epochs: int = 20
     validation_share: float = 0.1
+    start_share: float = 0.0
     precision: str = "32-true"
     workers: int = 1
     seed: int = 1
@@ -252,7 +256,10 @@ def train(
             "ap_01_05": float(best.best_model_score),
         },
     }
-    return export_weights(averaged_state(Path(best.best_model_path)), settings, held, facts, output)
+    state = averaged_state(Path(best.best_model_path))
+    if initial is not None:
+        state = mean_state(start_state(initial)[0], state, schedule.start_share)
+    return export_weights(state, settings, held, facts, output)
 
 
 def _parts(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_convert, nms
 
-from needle_backend.us.network import Answers, Yolot, decode
+from needle_backend.us.network import Answers, Yolot, decode, maps_both_ways
 from needle_backend.us.preprocess import normalised
 from needle_backend.us.training.dataset import MOST_TIPS, ImageSet
 from needle_backend.us.training.evaluate import (
@@ -65,7 +65,9 @@ def _answered(
             tips[row, : len(images.boxes[index])] = torch.from_numpy(images.boxes[index])
         count = torch.tensor([len(images.boxes[index]) for index in chosen])
         grey = normalised(torch.from_numpy(squares[chosen]).to(device))
-        answers = decode(network(grey.contiguous(memory_format=torch.channels_last)))
+        answers = decode(
+            maps_both_ways(network, grey.contiguous(memory_format=torch.channels_last))
+        )
         yield answers, tips.to(device), count.to(device)
 
 
