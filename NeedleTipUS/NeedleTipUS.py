@@ -46,9 +46,10 @@ class NeedleTipUS(ScriptedLoadableModule):
             "volume whose image changes (received through OpenIGTLink, or replayed from a "
             "sequence), and click Start. Green is a tip that is seen, yellow one that is predicted "
             "for up to half a second; a tip that is lost is not drawn, and the panel says so.</p>"
-            "<p><b>What it was tested on:</b> the detector is trained on simulated punctures. On "
-            "the few recordings of real needles that were tried it does not work yet. It is "
-            "research software, not a medical device: do not guide a needle in a person by it.</p>"
+            "<p><b>What it was tested on:</b> the detector is trained on simulated punctures and "
+            "three images of a real one. Of the two recordings of real needles that were tried it "
+            "finds the coarse one in some images and a faint one hardly ever. It is research "
+            "software, not a medical device: do not guide a needle in a person by it.</p>"
         )
         parent.acknowledgementText = _(
             "The network follows Wang et al., 2024 and 2025 (YOLOT); boxes mark the tip's "
