@@ -56,7 +56,9 @@ class LiveStatistics:
 
     def image_arrived(self) -> None:
         """Count an image."""
-        self._arrivals.append(self._clock())
+        now_s = self._clock()
+        self._arrivals.append(now_s)
+        self._forget_what_is_old(now_s)
 
     def image_dropped(self) -> None:
         """Count an image that was overtaken."""
@@ -71,10 +73,7 @@ class LiveStatistics:
     def figures(self) -> LiveFigures:
         """Return what the last seconds amount to."""
         now_s = self._clock()
-        while self._arrivals and now_s - self._arrivals[0] > WINDOW_S:
-            self._arrivals.popleft()
-        while self._answers and now_s - self._answers[0][0] > WINDOW_S:
-            self._answers.popleft()
+        self._forget_what_is_old(now_s)
         span_s = max(min(WINDOW_S, now_s - self._started_s), 1e-3)
         latencies_ms = [1000 * latency_s for _, latency_s in self._answers]
         median, p95 = np.percentile(latencies_ms, (50, 95)) if latencies_ms else (None, None)
@@ -86,3 +85,9 @@ class LiveStatistics:
             dropped=self.dropped,
             answered_as=self._answered_as,
         )
+
+    def _forget_what_is_old(self, now_s: float) -> None:
+        while self._arrivals and now_s - self._arrivals[0] > WINDOW_S:
+            self._arrivals.popleft()
+        while self._answers and now_s - self._answers[0][0] > WINDOW_S:
+            self._answers.popleft()

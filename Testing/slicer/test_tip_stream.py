@@ -137,6 +137,18 @@ def test_figures_are_those_of_the_last_seconds(needle_tip_us):
     assert figures.dropped == 1
 
 
+def test_what_is_older_is_forgotten_even_if_nobody_asks_for_figures(needle_tip_us):
+    from NeedleTipUSLib.live_statistics import WINDOW_S, LiveStatistics
+
+    now_s = count(0, 0.1)
+    statistics = LiveStatistics(clock=lambda: next(now_s))
+    for _ in range(1000):
+        statistics.image_arrived()
+        statistics.marker_moved(0.03)
+    kept = len(statistics._arrivals) + len(statistics._answers)
+    assert kept <= WINDOW_S / 0.1 + 2
+
+
 @pytest.mark.slow
 def test_two_thousand_images_leave_memory_flat_and_answers_with_their_images(
     example, wait_until, scene
