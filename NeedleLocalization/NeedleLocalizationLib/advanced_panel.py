@@ -12,7 +12,9 @@ from slicer.i18n import tr as _
 from needle_backend.core.needles import LocateOptions
 from NeedleLocalizationLib.parameters import NeedleLocalizationParameters
 
-ADVANCED = ("device", "method", "solver", "tip_threshold", "handle_threshold", "weights")
+WEIGHTS = ("weights", "pair_weights")
+"""Parameters that name a file of weights."""
+ADVANCED = ("device", "method", "solver", "tip_threshold", "handle_threshold", *WEIGHTS)
 """The parameters of this section."""
 
 
@@ -28,7 +30,9 @@ class AdvancedPanel:
     def __init__(self, ui: Any, parameters: NeedleLocalizationParameters) -> None:
         self._ui = ui
         self._parameters = parameters
-        ui.weightsButton.connect("clicked(bool)", self._choose_weights)
+        self._buttons = dict(zip(WEIGHTS, (ui.weightsButton, ui.pairWeightsButton), strict=True))
+        for name, button in self._buttons.items():
+            button.connect("clicked(bool)", lambda checked, name=name: self._choose_file(name))
         ui.defaultsButton.connect("clicked(bool)", self._restore_defaults)
 
     def show(self) -> None:
@@ -41,7 +45,8 @@ class AdvancedPanel:
             ui.tipThresholdSpinBox,
             ui.handleThresholdSpinBox,
             ui.weightsLineEdit,
-            ui.weightsButton,
+            ui.pairWeightsLineEdit,
+            *self._buttons.values(),
         ):
             widget.enabled = by_network
         is_changed = any(
@@ -51,16 +56,16 @@ class AdvancedPanel:
         title = _("Advanced (changed)") if is_changed else _("Advanced")
         ui.advancedCollapsibleButton.text = title
 
-    def _choose_weights(self) -> None:
-        chosen = self._parameters.weights
+    def _choose_file(self, name: str) -> None:
+        chosen = self._parameters.getValue(name)
         path = qt.QFileDialog.getOpenFileName(
-            self._ui.weightsButton,
+            self._buttons[name],
             _("Weights with their model card"),
             str(Path(chosen).parent) if chosen else "",
             _("Weights (*.safetensors)"),
         )
         if path:
-            self._parameters.weights = path
+            self._parameters.setValue(name, path)
 
     def _restore_defaults(self) -> None:
         with slicer.util.NodeModify(self._parameters):

@@ -35,6 +35,7 @@ class NeedleLocalizationParameters:
     tip_threshold: Annotated[float, WithinRange(0.01, 0.99)] = LocateOptions.tip_threshold
     handle_threshold: Annotated[float, WithinRange(0.01, 0.99)] = LocateOptions.handle_threshold
     weights: str = ""
+    pair_weights: str = ""
     numbers_visible: bool = True
     ends_visible: bool = False
     detections_visible: bool = False
@@ -52,6 +53,7 @@ def locate_options(parameters: NeedleLocalizationParameters) -> LocateOptions:
         device=parameters.device,
         solver=parameters.solver,
         weights=parameters.weights.strip() or None,
+        pair_weights=parameters.pair_weights.strip() or None,
         tip_threshold=parameters.tip_threshold,
         handle_threshold=parameters.handle_threshold,
         method=parameters.method,

@@ -31,6 +31,7 @@ def choose_all(ui):
     ui.tipThresholdSpinBox.value = 0.1
     ui.handleThresholdSpinBox.value = 0.35
     ui.weightsLineEdit.text = "/data/own weights.safetensors"
+    ui.pairWeightsLineEdit.text = "/data/own pairs.safetensors"
 
 
 def test_the_section_is_closed_until_it_is_wanted(chosen_panel):
@@ -48,6 +49,7 @@ def test_every_choice_reaches_the_backend(chosen_panel, asked):
         tip_threshold=0.1,
         handle_threshold=0.35,
         weights="/data/own weights.safetensors",
+        pair_weights="/data/own pairs.safetensors",
     )
 
 
@@ -56,6 +58,7 @@ def test_the_other_method_needs_nothing_but_itself(chosen_panel, asked):
     ui.methodComboBox.currentIndex = 1
     assert asked().method == "classical"
     assert not ui.weightsLineEdit.enabled
+    assert not ui.pairWeightsLineEdit.enabled
     assert not ui.solverComboBox.enabled
     ui.methodComboBox.currentIndex = 0
     assert ui.weightsLineEdit.enabled
@@ -83,16 +86,20 @@ def test_a_saved_scene_keeps_the_choices(chosen_panel, scene, tmp_path, pictures
     ui = chosen_panel.ui
     assert ui.solverComboBox.currentText == "exact"
     assert ui.weightsLineEdit.text == "/data/own weights.safetensors"
+    assert ui.pairWeightsLineEdit.text == "/data/own pairs.safetensors"
     assert ui.handleThresholdSpinBox.value == pytest.approx(0.35)
 
 
-def test_weights_are_chosen_from_a_folder(chosen_panel, monkeypatch):
-    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *a: "/data/w.safetensors")
-    chosen_panel.ui.weightsButton.click()
-    assert chosen_panel.ui.weightsLineEdit.text == "/data/w.safetensors"
-    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *a: "")
-    chosen_panel.ui.weightsButton.click()
-    assert chosen_panel.ui.weightsLineEdit.text == "/data/w.safetensors"
+@pytest.mark.parametrize("network", ["weights", "pairWeights"])
+def test_weights_are_chosen_from_a_folder(chosen_panel, monkeypatch, network):
+    ui = chosen_panel.ui
+    button, line_edit = getattr(ui, f"{network}Button"), getattr(ui, f"{network}LineEdit")
+    for picked in ("/data/w.safetensors", ""):
+        monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *a, p=picked: p)
+        button.click()
+        assert line_edit.text == "/data/w.safetensors"
+    others = {"weights": ui.pairWeightsLineEdit, "pairWeights": ui.weightsLineEdit}
+    assert others[network].text == ""
 
 
 @pytest.mark.parametrize(
