@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.weights import WeightsFile, load_state
@@ -57,26 +58,6 @@ class DetectorSettings:
     bf16: bool
 
 
-def load_detector(weights: WeightsFile, device: str) -> tuple[Yolot, DetectorSettings]:
-    """Rebuild the network that a card describes, in evaluation mode on a device.
-
-    Raises
-    ------
-    InputError
-        When the card does not describe a YOLOT, or the tensors do not fit it.
-    """
-    network = Yolot()
-    with _described_by(weights, "YOLOT"):
-        settings = DetectorSettings(
-            int(weights.card["input"]["size_px"]),
-            float(weights.card["threshold"]),
-            bool(weights.card["bf16"]),
-        )
-        check_input_px(settings.input_px)
-        network.load_state_dict(load_state(weights.path))
-    return network.eval().to(device), settings
-
-
 @dataclass(frozen=True)
 class VideoSettings:
     """What a card says about how TipDet's weights are used.
@@ -96,6 +77,21 @@ class VideoSettings:
     yolot_threshold: float
 
 
+_Network = TypeVar("_Network", bound=nn.Module)
+_Settings = TypeVar("_Settings", DetectorSettings, VideoSettings)
+
+
+def load_detector(weights: WeightsFile, device: str) -> tuple[Yolot, DetectorSettings]:
+    """Rebuild the network that a card describes, in evaluation mode on a device.
+
+    Raises
+    ------
+    InputError
+        When the card does not describe a YOLOT, or the tensors do not fit it.
+    """
+    return _rebuilt("YOLOT", Yolot(), _detector_settings, weights, device)
+
+
 def load_tipdet(weights: WeightsFile, device: str) -> tuple[TipDet, VideoSettings]:
     """Rebuild the TipDet that a card describes, in evaluation mode on a device.
 
@@ -104,26 +100,37 @@ def load_tipdet(weights: WeightsFile, device: str) -> tuple[TipDet, VideoSetting
     InputError
         When the card does not describe a TipDet, or the tensors do not fit it.
     """
-    network = TipDet()
-    with _described_by(weights, "TipDet"):
-        settings = VideoSettings(
-            int(weights.card["input"]["size_px"]),
-            float(weights.card["threshold"]),
-            float(weights.card["yolot_threshold"]),
-        )
+    return _rebuilt("TipDet", TipDet(), _video_settings, weights, device)
+
+
+def _detector_settings(card: dict[str, Any]) -> DetectorSettings:
+    return DetectorSettings(
+        int(card["input"]["size_px"]), float(card["threshold"]), bool(card["bf16"])
+    )
+
+
+def _video_settings(card: dict[str, Any]) -> VideoSettings:
+    return VideoSettings(
+        int(card["input"]["size_px"]), float(card["threshold"]), float(card["yolot_threshold"])
+    )
+
+
+def _rebuilt(
+    kind: str,
+    network: _Network,
+    stated: Callable[[dict[str, Any]], _Settings],
+    weights: WeightsFile,
+    device: str,
+) -> tuple[_Network, _Settings]:
+    try:
+        settings = stated(weights.card)
         check_input_px(settings.input_px)
         network.load_state_dict(load_state(weights.path))
-    return network.eval().to(device), settings
-
-
-@contextmanager
-def _described_by(weights: WeightsFile, kind: str) -> Iterator[None]:
-    try:
-        yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{weights.path} and its model card do not describe a {kind} tip detector."
         ) from error
+    return network.eval().to(device), settings
 
 
 def check_input_px(size_px: int) -> None:
