@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from needle_backend.us.training.settings import (
     SimulationSettings,
 )
 from needle_backend.us.training.simulate import SimulatedSequence, simulate_sequence
-from needle_backend.us.training.truth import VISIBLE_CONTRAST, contrast_at
+from needle_backend.us.training.truth import VISIBLE_CONTRAST, contrast_at, line_contrast
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "us_clinical.toml"
 RECIPES = Path(simulate.__file__).parent / "recipes"
@@ -154,6 +155,47 @@ def test_a_bright_tip_on_a_bright_line_does_not_stand_out():
     assert contrast_at(tissue, with_tip, np.array([100.0, 100.0])) < VISIBLE_CONTRAST
 
 
+def test_a_line_stands_out_by_its_length_where_no_spot_of_it_does():
+    tissue = np.random.default_rng(2).normal(90, 20, (200, 200)).clip(0, 255)
+    with_shaft = tissue.copy()
+    with_shaft[99:102, 60:] += 16
+    lines = np.stack(np.meshgrid(np.arange(60.0, 156), np.arange(74.0, 127)), -1)
+    assert contrast_at(tissue, with_shaft, np.array([70.0, 100.0])) < VISIBLE_CONTRAST
+    assert line_contrast(tissue, with_shaft, lines) > 3
+    assert line_contrast(tissue, tissue, lines) <= 0
+    assert line_contrast(tissue, with_shaft, lines + (100, 0)) == 0
+
+
+def test_a_needle_over_its_tissue_stands_out_by_what_the_settings_say():
+    def contrast(over_db: float) -> float:
+        needle = replace(
+            SMALL.needle,
+            over_tissue_share=1.0,
+            over_tissue_db=(over_db, over_db),
+            dropout_db=(0, 0),
+        )
+        in_plane = replace(SMALL.motion, wander_mm=(0, 0), tilt_deg=(0, 0))
+        settings = replace(WITH_NEEDLE, needle=needle, motion=in_plane)
+        truths = [simulate_sequence(settings, seed).truth[0] for seed in range(8)]
+        return float(np.median([truth.contrast for truth in truths if truth.contrast]))
+
+    assert contrast(0.0) + 1 < contrast(18.0)
+
+
+def test_what_only_some_would_see_is_doubtful_and_never_visible():
+    settings = read_toml(SimulationSettings, RECIPES / "needles_faint.toml")
+    by_line = replace(settings.sequence, frames=1, size=(320, 240), needle_free_share=0.0)
+    by_spots = replace(by_line, end_contrast_on_line=math.inf)
+    lines, spots = (
+        [simulate_sequence(replace(settings, sequence=rule), seed).truth[0] for seed in range(24)]
+        for rule in (by_line, by_spots)
+    )
+    assert any(truth.doubtful for truth in lines)
+    assert not any(truth.doubtful and truth.visible for truth in lines)
+    assert not any(truth.doubtful for truth in spots)
+    assert sum(truth.visible for truth in lines) > sum(truth.visible for truth in spots)
+
+
 def test_the_benchmark_is_not_the_training_setting():
     benchmark, training = read_toml(SimulationSettings, BENCHMARK), SimulationSettings()
     for part in ("probe", "tissue", "needle", "motion"):
@@ -173,7 +215,7 @@ def test_a_phantom_is_even():
     assert unevenness(1.0) < 0.6 * unevenness(0.0)
 
 
-@pytest.mark.parametrize("look", ["wide", "fine", "coarse"])
+@pytest.mark.parametrize("look", ["wide", "fine", "faint", "coarse"])
 def test_a_training_recipe_makes_needles_of_every_brightness(look):
     settings = read_toml(SimulationSettings, RECIPES / f"needles_{look}.toml")
     one_frame = replace(settings, sequence=replace(settings.sequence, frames=1, size=(320, 240)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -57,6 +58,23 @@ def test_a_coco_set_becomes_squares_with_their_tips(spots, tmp_path):
     assert [len(boxes) for boxes in images.boxes] == [1, 1, 0]
     np.testing.assert_allclose(images.boxes[0][0], [29.75, 19.75, 8, 6])
     np.testing.assert_allclose(centre_of_light(images.squares()[0]), [29.75, 19.75], atol=0.2)
+
+
+def test_a_frame_whose_tip_is_doubtful_is_not_learnt_from(tmp_path):
+    frames = tmp_path / "set" / "sequence_000" / "frames"
+    frames.mkdir(parents=True)
+    for number in range(3):
+        cv2.imwrite(str(frames / f"{number}.png"), np.full((48, 64), number, np.uint8))
+    rows = [
+        {"visible": True, "tip": [30, 20], "box": [20, 15, 20, 10]},
+        {"visible": False, "doubtful": True},
+        {"visible": False},
+    ]
+    truth = {"size": [64, 48], "fps": 1, "frames": rows}
+    (frames.parent / "truth.json").write_text(json.dumps(truth))
+    images = load_set(tmp_path / "set", 64, tmp_path / "cache")
+    assert [square.max() for square in images.squares()] == [0, 2]
+    assert [len(boxes) for boxes in images.boxes] == [1, 0]
 
 
 def test_a_second_reading_uses_the_cache_until_an_image_changes(spots, tmp_path):

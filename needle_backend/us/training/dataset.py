@@ -193,6 +193,7 @@ def _frames_of(truth: Path) -> list[LabelledImage]:
     return [
         LabelledImage(file, *frame.size, frame.boxes)
         for file, frame in zip(files, frames, strict=True)
+        if not frame.doubtful
     ]
 
 

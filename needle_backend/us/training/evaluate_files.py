@@ -22,10 +22,11 @@ TRUTH, TIPS = "truth.json", "tips.csv"
 
 @dataclass(frozen=True)
 class TrueFrame:
-    """Size and true boxes (n, 4) of a frame; n = 0 where no tip is seen."""
+    """Size and true boxes (n, 4) of a frame; n = 0 where no tip is seen, or it is doubtful."""
 
     size: tuple[int, int]
     boxes: np.ndarray
+    doubtful: bool = False
 
 
 def evaluate_path(truth: Path, predicted: Path, threshold: float = 0.0) -> dict:
@@ -119,7 +120,11 @@ def read_sequence_truth(path: Path) -> list[TrueFrame]:
             '[{"visible": true, "tip": [x, y], "box": [x0, y0, width, height]}, ...]}.'
         ) from error
     return [
-        TrueFrame((columns, rows), as_boxes(_true_boxes(frame, columns, rows, path, number)))
+        TrueFrame(
+            (columns, rows),
+            as_boxes(_true_boxes(frame, columns, rows, path, number)),
+            doubtful=bool(frame.get("doubtful", False)),
+        )
         for number, frame in enumerate(frames)
     ]
 

@@ -6,6 +6,7 @@ amplitude, 0 dB being displayed white.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from needle_backend.core.settings import Range
@@ -18,7 +19,8 @@ VISIBLE_CONTRAST = 1.0
 class SequenceSettings:
     """The recording.
 
-    A tip whose shaft is seen right behind it counts as visible from ``tip_contrast_on_shaft`` on.
+    A tip whose shaft is seen right behind it counts as visible from ``tip_contrast_on_shaft`` on;
+    the end of a shaft that is seen as a line, however faint, from ``end_contrast_on_line`` on.
     """
 
     frames: int = 60
@@ -26,6 +28,7 @@ class SequenceSettings:
     size: tuple[int, int] = (640, 480)
     needle_free_share: float = 0.12
     tip_contrast_on_shaft: float = VISIBLE_CONTRAST
+    end_contrast_on_line: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,10 @@ class NeedleSettings:
 
     ``shaft_db`` is the near wall's peak when the beam meets it at a right angle; the echo loses
     ``angle_loss_db`` where it is tilted by 45 degrees beyond ``steering_deg``, and
-    ``trend_db`` 300 px behind the tip. Its echoes are ``bloom`` times wider across the beams than
-    those of tissue. A haze of ``haze_db`` without end lies below the needles of a ``haze_share``,
-    and begins and ends over ``haze_edge_beams``.
+    ``trend_db`` 300 px behind the tip. An ``over_tissue_share`` of the needles have a wall that is
+    ``over_tissue_db`` above the tissue that they lie in, instead. Its echoes are ``bloom`` times
+    wider across the beams than those of tissue. A haze of ``haze_db`` without end lies below the
+    needles of a ``haze_share``, and begins and ends over ``haze_edge_beams``.
     """
 
     diameter_mm: Range = (0.4, 1.2)
@@ -104,6 +108,8 @@ class NeedleSettings:
     comet_db: Range = (-48, -28)
     shadow_db: Range = (0, 5)
     side_lobe_db: Range = (-50, -32)
+    over_tissue_share: float = 0.0
+    over_tissue_db: Range = (0, 14)
     trend_db: Range = (0, 0)
     bloom: Range = (1, 1)
     haze_share: float = 0.0

@@ -5,7 +5,7 @@ A sequence is a pure function of its settings, its seed and its background.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,16 +20,16 @@ from needle_backend.us.training.motion import (
     draw_shift,
 )
 from needle_backend.us.training.needle_echo import NeedleEcho
-from needle_backend.us.training.needle_look import draw_look
+from needle_backend.us.training.needle_look import NeedleLook, draw_look
 from needle_backend.us.training.probe import CurvedProbe, Probe, draw_probe
 from needle_backend.us.training.scanner import Scanner
-from needle_backend.us.training.settings import SimulationSettings
+from needle_backend.us.training.settings import NeedleSettings, SimulationSettings
 from needle_backend.us.training.speckle import Display, PointSpread, amplitude, smooth_series
-from needle_backend.us.training.truth import FrameTruth, contrast_at, draw_box, frame_truths
+from needle_backend.us.training.truth import Contrasts, FrameTruth, draw_box, frame_truths
 
 _TIP_FLICKER_DB = 2.5
-_SPOTS_BEHIND = (8, 32)
-"""Points behind the tip around which its brightness and the shaft's are judged."""
+_NEAR_TIP = 330
+"""Points behind the tip that tell which tissue a needle lies in."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def simulate_sequence(
             settings.needle, settings.motion, scene.probe, scene.px_per_mm, shift, times_s, rng
         )
         look = draw_look(settings.needle, draw(rng, settings.motion.slice_mm), scene.px_per_mm, rng)
+        look = _over_tissue(look, settings.needle, scene, puncture, rng.spawn(1)[0])
         echo = NeedleEcho(look, scene.probe, scene.spread, rng)
     frames, contrasts = _record(settings, scene, moving, puncture, echo, rng)
     box = draw_box(settings.sequence.size[0], rng)
@@ -68,10 +69,8 @@ def simulate_sequence(
         "px_per_mm": scene.px_per_mm,
         "range_db": scene.display.range_db,
     }
-    fps = settings.sequence.fps
-    least = settings.sequence.tip_contrast_on_shaft
-    truth = frame_truths(scene.probe, puncture, contrasts, box, fps, least)
-    return SimulatedSequence(frames, fps, truth, facts)
+    truth = frame_truths(scene.probe, puncture, contrasts, box, settings.sequence)
+    return SimulatedSequence(frames, settings.sequence.fps, truth, facts)
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,33 @@ def _draw_scene(
     return _Scene(probe, spread, display, tissue, probe.shape[0] / depth_mm, background is not None)
 
 
+def _over_tissue(
+    look: NeedleLook,
+    settings: NeedleSettings,
+    scene: _Scene,
+    puncture: Puncture,
+    rng: np.random.Generator,
+) -> NeedleLook:
+    """Give some needles a brightness that is relative to the tissue around them."""
+    if rng.random() >= settings.over_tissue_share:
+        return look
+    samples, beams = scene.probe.shape
+    still = scene.tissue.seen(np.zeros((samples, beams, 2)), 0.0)
+    deepest = max(puncture.poses, key=lambda pose: pose.travelled_px)
+    shaft = deepest.xy[:_NEAR_TIP]
+    beam, sample = np.rint(scene.probe.to_grid(shaft)).astype(int).T
+    inside = (beam >= 0) & (beam < beams) & (sample >= 0) & (sample < samples)
+    if not inside.any():
+        return look
+    around = np.linalg.norm(still[sample[inside], beam[inside]], axis=-1)
+    tissue_db = 20 * np.log10(max(float(np.median(around)), 1e-4))
+    back = shaft[-1] - shaft[0]
+    normal = np.array([-back[1], back[0]]) / np.hypot(*back)
+    tilt = np.degrees(np.arccos(np.abs(scene.probe.beam_direction(shaft) @ normal).clip(0, 1)))
+    lost_db = float(np.median(look.angle_loss(tilt)))
+    return replace(look, shaft_db=tissue_db + lost_db + draw(rng, settings.over_tissue_db))
+
+
 def _record(
     settings: SimulationSettings,
     scene: _Scene,
@@ -119,8 +145,8 @@ def _record(
     puncture: Puncture | None,
     echo: NeedleEcho | None,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frames, and the contrasts of tip and shaft in each, (frames, 2)."""
+) -> tuple[np.ndarray, Contrasts]:
+    """Return the frames, and how far the needle stands out in each."""
     count, fps = settings.sequence.frames, settings.sequence.fps
     probe = scene.probe
     gain = _draw_gain(settings, scene.real, rng)
@@ -132,7 +158,7 @@ def _record(
         settings.probe, scene.display, scene.spread, probe.shape, fps, scene.real, rng
     )
     frames = np.empty((count, probe.size[1], probe.size[0]), np.uint8)
-    contrasts = np.zeros((count, len(_SPOTS_BEHIND)))
+    contrasts = Contrasts.none(count)
     shown = None
     for frame in range(count):
         pose = puncture.poses[frame] if puncture is not None else None
@@ -148,8 +174,7 @@ def _record(
         grey = scanner.grey(both + noise, gain[frame], speckled)
         if seen is not None:
             without = scanner.grey(tissue + noise, gain[frame])
-            spots = [pose.xy[min(behind, len(pose.xy) - 1)] for behind in _SPOTS_BEHIND]
-            contrasts[frame] = [contrast_at(without, grey, probe.to_grid(xy)) for xy in spots]
+            contrasts.measure(frame, probe, pose, without, grey)
         shown = scanner.shown(grey, probe, shown)
         frames[frame] = np.rint(shown)
     return frames, contrasts
