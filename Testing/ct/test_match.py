@@ -162,6 +162,17 @@ def test_one_hub_seen_on_two_slices_holds_one_needle_and_leaves_no_handle_over()
     assert len(again.unmatched_handles) <= 2 * len(once.unmatched_handles)
 
 
+def test_a_hub_that_fits_no_tip_is_reported():
+    case = make_case(3, Settings(needles=(6, 6), bowed_share=0.0, fading_share=0.0))
+    tips, handles = (fuse_over_slices(case.detections, k, case.volume) for k in (TIP, HANDLE))
+    # The first handle of all, so that others with pairs have higher numbers.
+    alone = Ends(**{name: np.concatenate((v[:1], v)) for name, v in vars(handles).items()})
+    alone.points_lps[0] += [0.0, 120.0, 0.0]
+    pairs = score_pairs(*_seen(case, tips, alone))
+    assert 0 not in pairs.handle
+    assert 0 in match(pairs, tips, alone, None).unmatched_handles
+
+
 def _seen(case: Case, tips: Ends, handles: Ends) -> tuple:
     tophat = TopHat.of(white_top_hat(case.volume.array), case.volume)
     return tips, handles, tophat, LocateOptions()

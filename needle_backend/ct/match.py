@@ -111,6 +111,7 @@ def hubs_of(pairs: Pairs) -> np.ndarray:
     """Tell which handles are the same hub seen on several slices: a hub's number for each handle.
 
     They lie in one place in the slice, a few slices apart; two hubs that touch lie side by side.
+    A handle that no pair has is a hub of its own, numbered -1.
     """
     best_first = np.argsort(-pairs.score, kind="stable")
     handle, first = np.unique(pairs.handle[best_first], return_index=True)
@@ -118,7 +119,7 @@ def hubs_of(pairs: Pairs) -> np.ndarray:
     apart = np.abs(places[:, None] - places)
     one = np.hypot(apart[..., 0], apart[..., 1]) < ONE_HUB_MM
     _, hub = connected_components(one & (apart[..., 2] < ONE_HUB_THROUGH_MM), directed=False)
-    hubs = np.zeros(handle.max(initial=-1) + 1, int)
+    hubs = np.full(handle.max(initial=-1) + 1, -1)
     hubs[handle] = hub
     return hubs
 
