@@ -80,6 +80,18 @@ def test_frames_are_taken_a_tenth_of_a_second_apart(tmp_path):
     assert np.all(fast.motion()[5] == STILL)
 
 
+def test_a_doubtful_frame_is_the_past_of_others_but_not_learnt_from(tmp_path):
+    folder = write_punctures(tmp_path / "some", 1, 10.0)
+    file = folder / "sequence_000" / "truth.json"
+    truth = json.loads(file.read_text())
+    truth["frames"][4] = {"visible": False, "doubtful": True}
+    file.write_text(json.dumps(truth))
+    images = load_motion_set(folder, 64, tmp_path / "cache")
+    assert images.sequences == ((1, 2, 3, 5, 6, 7, 8),)
+    squares = images.images.squares()
+    assert np.array_equal(images.motion()[5], motion_image(squares[4], squares[5]))
+
+
 def test_a_tip_that_has_moved_moves(tmp_path):
     images = load_motion_set(write_punctures(tmp_path / "some", 1, 10.0), 64, tmp_path / "cache")
     assert images.moving.tolist() == [False, *[True] * 6, False, False]

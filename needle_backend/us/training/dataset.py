@@ -143,15 +143,20 @@ class ImageSet:
         return np.load(self.squares_path, mmap_mode="r")
 
 
-def load_set(folder: Path, size_px: int, cache: Path) -> ImageSet:
+def load_set(folder: Path, size_px: int, cache: Path, doubtful: bool = False) -> ImageSet:
     """Read a labelled set and cache its images as squares; a second call reads the cache.
+
+    Parameters
+    ----------
+    doubtful
+        Whether frames of sequences are kept whose tip only some would see, see :mod:`.truth`.
 
     Raises
     ------
     InputError
         When the folder holds no labelled images, or one of them cannot be used.
     """
-    images = read_labelled(folder)
+    images = read_labelled(folder, doubtful)
     crowded = next((image for image in images if len(image.boxes) > MOST_TIPS), None)
     if crowded is not None:
         raise InputError(
@@ -163,8 +168,8 @@ def load_set(folder: Path, size_px: int, cache: Path) -> ImageSet:
     return ImageSet(folder.name, squares_path, tuple(_in_square(one, size_px) for one in images))
 
 
-def read_labelled(folder: Path) -> tuple[LabelledImage, ...]:
-    """Return the images of a COCO folder or of a folder of sequences.
+def read_labelled(folder: Path, doubtful: bool = False) -> tuple[LabelledImage, ...]:
+    """Return the images of a COCO folder or of a folder of sequences, doubtful ones if wanted.
 
     Raises
     ------
@@ -179,10 +184,10 @@ def read_labelled(folder: Path) -> tuple[LabelledImage, ...]:
             f"{folder} holds no labelled images; give a folder with annotations.json (COCO), or "
             f"one of sequences (sequence_000/{TRUTH})."
         )
-    return tuple(image for truth in truths for image in _frames_of(truth))
+    return tuple(image for truth in truths for image in _frames_of(truth, doubtful))
 
 
-def _frames_of(truth: Path) -> list[LabelledImage]:
+def _frames_of(truth: Path, doubtful: bool) -> list[LabelledImage]:
     frames = read_sequence_truth(truth)
     files = image_files(truth.parent / "frames")
     if len(files) != len(frames):
@@ -193,7 +198,7 @@ def _frames_of(truth: Path) -> list[LabelledImage]:
     return [
         LabelledImage(file, *frame.size, frame.boxes)
         for file, frame in zip(files, frames, strict=True)
-        if not frame.doubtful
+        if doubtful or not frame.doubtful
     ]
 
 

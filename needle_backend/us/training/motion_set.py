@@ -22,7 +22,7 @@ from needle_backend.us.training.dataset import (
     load_set,
     regreyed,
 )
-from needle_backend.us.training.evaluate_files import TRUTH
+from needle_backend.us.training.evaluate_files import TRUTH, read_sequence_truth
 
 USUAL_FPS = 30.0
 MOVING_PX = 2.0
@@ -40,7 +40,8 @@ class MotionSet:
     motion_path
         A file of uint8 (frames, side, side, 3): the motion of each; 128 where there is none before.
     sequences
-        Of each sequence the numbers of its frames that have one before, in order.
+        Of each sequence the numbers of its frames that have one before and are not doubtful, in
+        order.
     moving
         (frames,) whether a visible tip has moved since the frame before.
     """
@@ -63,11 +64,14 @@ def load_motion_set(folder: Path, size_px: int, cache: Path) -> MotionSet:
     InputError
         When the folder holds no labelled sequences, or one of them cannot be used.
     """
-    images = load_set(folder, size_px, cache)
-    pairs, start = [], 0
+    images = load_set(folder, size_px, cache, doubtful=True)
+    pairs, sequences, start = [], [], 0
     for truth in sorted(folder.glob(f"*/{TRUTH}")):
-        count, step = _length_and_step(truth)
-        pairs.append([(now - step, now) for now in range(start + step, start + count, step)])
+        frames = read_sequence_truth(truth)
+        count, step = len(frames), _frames_a_tenth(truth)
+        later = range(step, count, step)
+        pairs.append([(start + now - step, start + now) for now in later])
+        sequences.append(tuple(start + now for now in later if not frames[now].doubtful))
         start += count
     if start != len(images):
         raise InputError(
@@ -79,15 +83,13 @@ def load_motion_set(folder: Path, size_px: int, cache: Path) -> MotionSet:
     moving = np.zeros(len(images), bool)
     for before, now in (pair for of_one in pairs for pair in of_one):
         moving[now] = _has_moved(images.boxes[before], images.boxes[now])
-    sequences = tuple(tuple(now for _, now in of_one) for of_one in pairs)
-    return MotionSet(images, path, sequences, moving)
+    return MotionSet(images, path, tuple(sequences), moving)
 
 
-def _length_and_step(truth: Path) -> tuple[int, int]:
-    """Return how many frames a sequence has, and how many of them are a tenth of a second."""
-    content = json.loads(truth.read_text(encoding="utf-8"))
-    fps = float(content.get("fps") or USUAL_FPS)
-    return len(content["frames"]), max(1, round(FRAMES_APART * fps / USUAL_FPS))
+def _frames_a_tenth(truth: Path) -> int:
+    """Return how many of a sequence's frames are a tenth of a second."""
+    fps = float(json.loads(truth.read_text(encoding="utf-8")).get("fps") or USUAL_FPS)
+    return max(1, round(FRAMES_APART * fps / USUAL_FPS))
 
 
 def _cache_motion(images: ImageSet, pairs: Sequence[tuple[int, int]], path: Path) -> None:
