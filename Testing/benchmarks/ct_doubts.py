@@ -3,8 +3,9 @@
     python Testing/benchmarks/ct_doubts.py runs/hard [more folders] [--plot reliability.png]
 
 Prints, with the count given and without: how many wrong needles are flagged (carry a doubt) and how
-many right ones; how many missed needles show as an unmatched end or stand among the surplus; in how
-many cases the estimated count was right; and the points of a reliability plot of the confidence.
+many right ones; how many missed needles show as an unmatched end, and how many such ends are shown
+a case; in how many cases the estimated count was right; and the points of a reliability plot of the
+confidence.
 Everything reported here is simulated.
 """
 
@@ -20,7 +21,7 @@ import cv2
 import numpy as np
 
 from needle_backend.core.files import written_whole
-from needle_backend.core.needles import LocateResult, Needle
+from needle_backend.core.needles import LocateResult, Needle, Point
 from needle_backend.core.truth import read_truth
 from needle_backend.ct.training.calibrate import reliability
 from needle_backend.ct.training.evaluate import compare
@@ -80,6 +81,8 @@ def doubt_report(cases: list[Judged]) -> dict:
         "right_flagged": _share(flagged[right]),
         "missed": len(visible),
         "missed_visible": _share(np.array(visible, bool)),
+        "loose_tips_a_case": _mean([len(case.result.unmatched_tips) for case in cases]),
+        "loose_handles_a_case": _mean([len(case.result.unmatched_handles) for case in cases]),
         "count_right_cases": sum(len(case.result.needles) == case.true_count for case in cases),
         "reliability": [
             {name: round(value, 3) for name, value in point.items()}
@@ -89,13 +92,12 @@ def doubt_report(cases: list[Judged]) -> dict:
 
 
 def shows(needle: Needle, result: LocateResult) -> bool:
-    """Whether a missed needle's tip or handle is reported as an end without a partner."""
-    loose_tips = [*result.unmatched_tips, *(other.tip_lps for other in result.surplus)]
-    loose_handles = [*result.unmatched_handles, *(other.handle_lps for other in result.surplus)]
-    return _near(needle.tip_lps, loose_tips) or _near(needle.handle_lps, loose_handles)
+    """Whether a missed needle's tip or handle is shown as an end without a partner."""
+    tip, handle = needle.tip_lps, needle.handle_lps
+    return _near(tip, result.unmatched_tips) or _near(handle, result.unmatched_handles)
 
 
-def _near(point: tuple[float, float, float], others: list) -> bool:
+def _near(point: Point, others: tuple[Point, ...]) -> bool:
     distances = np.linalg.norm(np.reshape(others, (-1, 3)) - np.array(point), axis=1)
     return bool((distances <= GATE_MM).any())
 
@@ -128,6 +130,10 @@ def write_reliability_plot(path: Path, points: list[dict]) -> None:
     write("share of right needles", (15, margin - 25))
     with written_whole(path) as temporary:
         cv2.imwrite(str(temporary), image)
+
+
+def _mean(counts: list[int]) -> float:
+    return round(sum(counts) / len(counts), 1)
 
 
 def _share(values: np.ndarray) -> float | None:

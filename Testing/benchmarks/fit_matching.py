@@ -4,8 +4,9 @@
     python Testing/benchmarks/fit_matching.py runs/calibration [more folders]
 
 Takes the cases and detections that ct_accuracy.py left behind. The coefficients go, by hand and
-with a commit that says what they were fitted on, into needle_backend/ct/score.py and
-needle_backend/ct/doubts.py: first the score, then, on a second run, the confidence.
+with a commit that says what they were fitted on, into needle_backend/ct/score.py,
+needle_backend/ct/doubts.py and needle_backend/ct/loose_ends.py: first the score, then, on a second
+run, the confidence, and on a third the ends without a needle.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from needle_backend.ct.training.calibrate import (
     confidence_examples,
     fit_doubts,
     fit_first_look,
+    fit_loose_ends,
     probability,
     reliability,
 )
@@ -43,18 +45,21 @@ def main() -> None:
     ]
     confidence = fit_doubts(cases)
     features, correct = confidence_examples(cases)
+    loose_tip, loose_handle = fit_loose_ends(cases)
     sure = probability(log_odds(features, confidence))
     report = {
         "cases": len(cases),
         "first_look": _rounded(fit_first_look(cases, options)),
         "confidence": _rounded(confidence),
+        "loose_tip": _rounded(loose_tip),
+        "loose_handle": _rounded(loose_handle),
         "reliability": [_rounded(point) for point in reliability(sure, correct)],
         "flagged_below": {
             f"{level:g}": {
                 "wrong": round(float((sure[~correct] < level).mean()), 3),
                 "right": round(float((sure[correct] < level).mean()), 3),
             }
-            for level in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+            for level in (0.5, 0.8, 0.9, 0.92, 0.94, 0.96, 0.98)
         },
     }
     print(json.dumps(report, indent=1))

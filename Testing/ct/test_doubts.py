@@ -7,12 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from needle_backend.core.needles import NeedleCount
+from needle_backend.core.needles import Needle, NeedleCount
 from needle_backend.core.volume import Volume
-from needle_backend.ct.doubts import FLAGGED_BELOW, MODEL, assess, needle_features
+from needle_backend.ct.doubts import (
+    FLAGGED_BELOW,
+    LISTED_FROM,
+    MODEL,
+    Assessment,
+    assess,
+    needle_features,
+)
 from needle_backend.ct.ends import Ends
 from needle_backend.ct.match import Matching
 from needle_backend.ct.pairs import UNSEEN, Pairs
+from needle_backend.ct.score import PUBLISHED
 from needle_backend.ct.shaft import ShaftEvidence
 
 VOLUME = Volume(np.zeros((30, 300, 300), np.int16), (1.0, 1.0, 5.0), (-150.0, -150.0, -75.0))
@@ -46,7 +54,9 @@ def scene(count: int = 4, spacing_mm: float = 20.0) -> tuple[Pairs, Ends, Ends]:
     return pairs, Ends(tips, up, sure, slices), Ends(tips + [0, 180, 0], -up, sure, slices)
 
 
-def assessed(pairs: Pairs, tips: Ends, handles: Ends, chosen=None, surplus=(), volume=VOLUME):
+def assessment_of(
+    pairs: Pairs, tips: Ends, handles: Ends, chosen=None, surplus=(), solver="default"
+) -> Assessment:
     chosen = np.arange(len(tips)) if chosen is None else np.array(chosen)
     used = np.concatenate((chosen, np.array(surplus, int)))
     matching = Matching(
@@ -55,10 +65,16 @@ def assessed(pairs: Pairs, tips: Ends, handles: Ends, chosen=None, surplus=(), v
         unmatched_tips=np.setdiff1d(np.arange(len(tips)), pairs.tip[used]),
         unmatched_handles=np.setdiff1d(np.arange(len(handles)), pairs.handle[used]),
         count=NeedleCount(len(chosen), estimated=True),
-        solver="default",
+        solver=solver,
         gap=0.0,
     )
-    return assess(matching, pairs, tips, handles, volume)
+    return assess(matching, pairs, tips, handles, VOLUME)
+
+
+def assessed(*scene, **choice) -> tuple[tuple[Needle, ...], tuple[Needle, ...]]:
+    """All needles chosen, listed or not: the published solver's stand, whatever they are worth."""
+    assessment = assessment_of(*scene, **choice, solver=PUBLISHED)
+    return assessment.needles, assessment.surplus
 
 
 def changed(values: np.ndarray, index: int, value: float) -> np.ndarray:
@@ -204,6 +220,26 @@ def test_surplus_needles_are_judged_likewise():
     needles, surplus = assessed(*scene(), chosen=[0, 1, 2], surplus=[3])
     assert (len(needles), len(surplus)) == (3, 1)
     assert surplus[0].confidence == pytest.approx(needles[0].confidence, abs=0.05)
+
+
+def test_a_needle_more_likely_wrong_than_right_is_not_listed():
+    pairs, tips, handles = scene()
+    assessment = assessment_of(doubted(pairs, 1), tips, handles)
+    assert assessment.chosen.tolist() == [0, 2, 3]
+    assert len(assessment.needles) == 3
+    assert np.all(assessment.doubt <= 1 - LISTED_FROM)
+
+
+def test_a_surplus_needle_takes_the_place_of_one_that_is_not_listed():
+    pairs, tips, handles = scene()
+    assessment = assessment_of(doubted(pairs, 1), tips, handles, chosen=[0, 1], surplus=[2, 3])
+    assert assessment.chosen.tolist() == [0, 2]
+    assert (len(assessment.needles), len(assessment.surplus)) == (2, 1)
+
+
+def test_what_the_published_solver_chose_stands():
+    pairs, tips, handles = scene()
+    assert len(assessment_of(doubted(pairs, 1), tips, handles, solver=PUBLISHED).needles) == 4
 
 
 def test_nothing_chosen_is_nothing_to_doubt():

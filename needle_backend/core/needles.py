@@ -116,8 +116,9 @@ class LocateOptions:
 class LocateResult:
     """Everything one localization found; its JSON form is the same in CLI, service and module.
 
-    ``seen_tips`` and ``seen_handles`` are all ends detected, fused over slices, whatever became of
-    them; empty where a method looks for none.
+    ``unmatched_tips`` and ``unmatched_handles`` are ends of no needle that may be a missed one's,
+    the surest first. ``seen_tips`` and ``seen_handles`` are all ends detected, fused over slices,
+    whatever became of them; empty where a method looks for none.
     """
 
     needles: tuple[Needle, ...]

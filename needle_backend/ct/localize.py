@@ -17,6 +17,7 @@ from needle_backend.core.errors import InputError
 from needle_backend.core.needles import (
     LocateOptions,
     LocateResult,
+    NeedleCount,
     Point,
     as_point,
     number_needles,
@@ -25,8 +26,9 @@ from needle_backend.core.progress import CancelToken, Progress
 from needle_backend.core.volume import Volume
 from needle_backend.core.weights import WeightsFile, find_weights
 from needle_backend.ct.doubts import assess
-from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
+from needle_backend.ct.ends import HANDLE, TIP, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
+from needle_backend.ct.loose_ends import loose_ends
 from needle_backend.ct.match import match
 from needle_backend.ct.preprocess import InputSettings, white_top_hat, white_top_hat_on
 from needle_backend.ct.sampling import TopHat
@@ -245,23 +247,25 @@ def needles_from_ends(
     pairs = score_pairs(tips, handles, near, options)
     cancel.raise_if_cancelled()
     matching = match(pairs, tips, handles, options.count, options.solver)
-    needles, surplus = assess(matching, pairs, tips, handles, volume)
+    assessment = assess(matching, pairs, tips, handles, volume)
+    unmatched_tips, unmatched_handles = loose_ends(assessment, pairs, tips, handles)
     cancel.raise_if_cancelled()
+    found = len(assessment.needles)
     return LocateResult(
-        needles=number_needles(needles),
-        count=matching.count,
-        unmatched_tips=_points(tips, matching.unmatched_tips),
-        unmatched_handles=_points(handles, matching.unmatched_handles),
-        surplus=surplus,
+        needles=number_needles(assessment.needles),
+        count=NeedleCount(found, estimated=True) if options.count is None else matching.count,
+        unmatched_tips=_points(unmatched_tips),
+        unmatched_handles=_points(unmatched_handles),
+        surplus=assessment.surplus,
         solver=matching.solver,
         gap=matching.gap,
-        seen_tips=_points(tips, np.arange(len(tips))),
-        seen_handles=_points(handles, np.arange(len(handles))),
+        seen_tips=_points(tips.points_lps),
+        seen_handles=_points(handles.points_lps),
     )
 
 
-def _points(ends: Ends, indices: np.ndarray) -> tuple[Point, ...]:
-    return tuple(as_point(ends.points_lps[i]) for i in indices)
+def _points(points_lps: np.ndarray) -> tuple[Point, ...]:
+    return tuple(as_point(point) for point in points_lps)
 
 
 class _Clock:

@@ -1,23 +1,24 @@
-"""Fit the two logistic models of matching: a pair's score, and a needle's confidence.
+"""Fit the logistic models of matching: pairs' scores, needles' confidence, ends left over.
 
-Both stand as named coefficients beside the code that uses them
-(``needle_backend.ct.score.FIRST_LOOK`` and ``needle_backend.ct.doubts.MODEL``). What a network
-detects well and badly changes with its training, and so do the right coefficients: this fits them
-again, on cases with known needles.
+They stand as named coefficients beside the code that uses them
+(``needle_backend.ct.score.FIRST_LOOK``, ``needle_backend.ct.doubts.MODEL``, and those of
+:mod:`needle_backend.ct.loose_ends`). What a network detects well and badly changes with its
+training, and so do the right coefficients: this fits them again, on cases with known needles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from needle_backend.core.needles import LocateOptions, Needle
 from needle_backend.core.volume import Volume
-from needle_backend.ct.doubts import needle_features
+from needle_backend.ct.doubts import assess, needle_features
 from needle_backend.ct.ends import HANDLE, TIP, Ends, SliceEnds
 from needle_backend.ct.fuse import fuse_over_slices
+from needle_backend.ct.loose_ends import LooseEnds, loose_handles, loose_tips
 from needle_backend.ct.match import match
 from needle_backend.ct.pairs import Pairs
 from needle_backend.ct.preprocess import white_top_hat
@@ -29,6 +30,7 @@ from needle_backend.ct.score import (
     score_pairs,
     with_scores,
 )
+from needle_backend.ct.training.evaluate import compare_ends
 
 WEIGHT_DECAY = 1e-3
 """Pull of standardised coefficients towards zero, in mean log-likelihood."""
@@ -59,6 +61,15 @@ CONFIDENCE_SIGNS = {
     "neighbour_mm": 1,
     "length_support": 1,
 }
+LOOSE_TIP_SIGNS = {
+    "heatmap": 1,
+    "slices": 1,
+    "claim": 1,
+    "tip_mm": 1,
+    "shaft_mm": 1,
+    "doubt_nearby": 1,
+}
+LOOSE_HANDLE_SIGNS = {"heatmap": 1, "score": 1, "handle_mm": 1}
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,54 @@ def confidence_examples(
             features.append(needle_features(matching, *ends, case.volume))
             correct.append(_inside_gate(case, case.pairs)[matching.chosen])
     return _joined(features), np.concatenate(correct)
+
+
+def fit_loose_ends(cases: Sequence[CalibrationCase]) -> tuple[dict[str, float], dict[str, float]]:
+    """Fit which tips, and which handles, that no needle uses are a missed needle's.
+
+    To be fitted after the confidence, which decides what is missed; cases count twice likewise.
+    """
+    tips, handles = zip(*_loose_examples(cases), strict=True)
+    return (
+        _fit_loose(tips, LOOSE_TIP_SIGNS),
+        _fit_loose(handles, LOOSE_HANDLE_SIGNS),
+    )
+
+
+def _loose_examples(
+    cases: Sequence[CalibrationCase],
+) -> Iterator[tuple[tuple[LooseEnds, np.ndarray], tuple[LooseEnds, np.ndarray]]]:
+    """Yield the loose tips of each case, and of which class each one is; the handles likewise."""
+    for case in cases:
+        ends = (case.pairs, case.tips, case.handles)
+        for count in (len(case.true_tips) or None, None):
+            assessment = assess(match(*ends, count), *ends, case.volume)
+            missed = _missed(case, assessment.chosen)
+            tips = loose_tips(assessment, case.pairs, case.tips)
+            handles = loose_handles(assessment, case.pairs, case.handles)
+            yield (
+                (tips, _near(tips.points_lps, case.true_tips[missed])),
+                (handles, _near(handles.points_lps, case.true_handles[missed])),
+            )
+
+
+def _missed(case: CalibrationCase, chosen: np.ndarray) -> np.ndarray:
+    true_ends = np.stack((case.true_tips, case.true_handles), axis=1)
+    pairs = case.pairs.take(chosen)
+    found = compare_ends(true_ends, np.stack((pairs.tips_lps, pairs.handles_lps), axis=1), GATE_MM)
+    return np.setdiff1d(np.arange(len(true_ends)), found.pairs[:, 0])
+
+
+def _near(points_lps: np.ndarray, true_lps: np.ndarray) -> np.ndarray:
+    apart_mm = np.linalg.norm(points_lps[:, None] - true_lps, axis=-1)
+    return (apart_mm <= GATE_MM).any(axis=1)
+
+
+def _fit_loose(
+    examples: Sequence[tuple[LooseEnds, np.ndarray]], signs: Mapping[str, int]
+) -> dict[str, float]:
+    features = _joined([loose.features for loose, _ in examples])
+    return fit_confidence(features, np.concatenate([missed for _, missed in examples]), signs)
 
 
 def fit_confidence(
