@@ -23,14 +23,16 @@ TakeEnds = Callable[[Point, Point], None]
 """Takes tip and handle, RAS mm in the volume's frame."""
 
 
-def ask_fit(questions: PictureQuestions, review: Review, uid: str, take: TakeEnds) -> bool:
+def ask_fit(
+    questions: PictureQuestions, review: Review, uid: str, options: LocateOptions, take: TakeEnds
+) -> bool:
     """Ask for a needle's ends on the shaft beside it; return whether an answer will come."""
     lines_lps = _lines_lps(review.volume_node)
     line_lps = lines_lps.pop(uid)
     return questions.ask(
         review.volume_node,
         lambda backend, sent, on_done: backend.start_fit(
-            sent, line_lps, list(lines_lps.values()), on_done
+            sent, line_lps, list(lines_lps.values()), options, on_done
         ),
         lambda line: take(*_ends_ras(review.volume_node, line)),
     )

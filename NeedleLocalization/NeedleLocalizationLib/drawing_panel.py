@@ -88,8 +88,10 @@ class DrawingPanel:
                 self._do(_("snap"), record, implant.with_record(moved), placed=record.uid)
                 self._say(_("{needle} lies on its shaft now.").format(needle=record.id))
 
-        if self._picture_can_be_asked() and ask_fit(self._questions, review, record.uid, take):
-            self._say(_("Looking for the shaft of {needle}…").format(needle=record.id))
+        if self._picture_can_be_asked():
+            options = locate_options(self._parameters)
+            if ask_fit(self._questions, review, record.uid, options, take):
+                self._say(_("Looking for the shaft of {needle}…").format(needle=record.id))
 
     def show_buttons(self) -> None:
         """Offer what can be done now."""

@@ -36,7 +36,13 @@ class NeedleFinder(Protocol):
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
         """Score lines (n, 2, 3), tip and handle in LPS mm, on a CT; (n,)."""
 
-    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
+    def fit(
+        self,
+        volume: Volume,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
         """Lay a line (2, 3) onto the shaft beside it."""
 
     def find_handle(
@@ -119,11 +125,12 @@ class InProcessBackend:
         located: Job,
         line_lps: np.ndarray,
         others_lps: np.ndarray,
+        options: LocateOptions,
         on_done: Callable[[Job], None] = ignore,
     ) -> Job:
         """Lay a line onto the shaft beside it; the result is an array (2, 3)."""
         others = np.reshape(others_lps, (-1, 2, 3))
-        return self._look("fit", lambda v: self._finder.fit(v, line_lps, others), on_done)
+        return self._look("fit", lambda v: self._finder.fit(v, line_lps, others, options), on_done)
 
     def start_find_handle(
         self,

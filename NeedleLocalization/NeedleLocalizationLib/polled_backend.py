@@ -44,6 +44,7 @@ class Backend(Protocol):
         located: Job,
         line_lps: np.ndarray,
         others_lps: np.ndarray,
+        options: LocateOptions,
         on_done: Callable[[Job], None],
     ) -> Job:
         """Lay a line onto the shaft beside it."""
@@ -108,10 +109,12 @@ class PolledBackend:
         located: Job,
         line_lps: np.ndarray,
         others_lps: np.ndarray,
+        options: LocateOptions,
         on_done: Callable[[Job], None] = ignore,
     ) -> Job:
         """Lay a line (2, 3) onto the shaft beside it; the others (n, 2, 3) are other needles."""
-        return self._await(self._backend.start_fit(located, line_lps, others_lps, on_done))
+        asked = self._backend.start_fit(located, line_lps, others_lps, options, on_done)
+        return self._await(asked)
 
     def start_find_handle(
         self,

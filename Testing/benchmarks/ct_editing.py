@@ -78,7 +78,7 @@ def snap(
     across = _across(line)
     drawn = line + off_mm * np.stack((across, -across))
     try:
-        fitted = work.fit(volume, drawn, others)
+        fitted = work.fit(volume, drawn, others, LocateOptions())
     except InputError:
         return off_mm
     return float(np.abs((fitted - line) @ across).max())

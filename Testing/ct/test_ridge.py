@@ -25,6 +25,7 @@ from needle_backend.ct.training.splat import Grid, splat, tube
 SAMPLE = Path(__file__).parents[2] / "Resources" / "Sample"
 GRID = Grid((14, 280, 60), (0.9, 0.9, 5.0), (-27.0, -20.0, -30.0))
 NO_OTHERS = np.zeros((0, 2, 3))
+OPTIONS = LocateOptions()
 LINE = np.array([[0.0, 0.0, 2.0], [6.0, 190.0, 14.0]])
 
 
@@ -51,7 +52,7 @@ shift_mm = st.floats(-2.0, 2.0)
 def test_a_line_drawn_beside_a_shaft_is_laid_onto_it(at_tip, at_handle):
     volume = volume_with(LINE)
     drawn = LINE + [[at_tip[0], 0.0, at_tip[1]], [at_handle[0], 0.0, at_handle[1]]]
-    off_mm = off_axis_mm(fit_to_ridge(drawn, NO_OTHERS, volume.array, volume), LINE)
+    off_mm = off_axis_mm(fit_to_ridge(drawn, NO_OTHERS, OPTIONS, volume.array, volume), LINE)
     tip_mm, handle_mm = np.hypot(off_mm[:, 0], off_mm[:, 1])
     assert tip_mm < 0.7
     assert handle_mm < 1.3  # this shaft has no hub that would tell
@@ -60,26 +61,33 @@ def test_a_line_drawn_beside_a_shaft_is_laid_onto_it(at_tip, at_handle):
 
 def test_a_line_that_fits_already_stays():
     volume = volume_with(LINE)
-    fitted = fit_to_ridge(LINE, NO_OTHERS, volume.array, volume)
+    fitted = fit_to_ridge(LINE, NO_OTHERS, OPTIONS, volume.array, volume)
     assert np.linalg.norm(fitted - LINE, axis=1).max() < 1.5
+
+
+def test_the_weights_chosen_are_the_weights_used(tmp_path):
+    volume = volume_with(LINE)
+    missing = LocateOptions(pair_weights=str(tmp_path / "own.safetensors"))
+    with pytest.raises(InputError, match="own"):
+        fit_to_ridge(LINE, NO_OTHERS, missing, volume.array, volume)
 
 
 def test_where_no_shaft_is_seen_nothing_is_fitted():
     volume = volume_with(LINE)
     with pytest.raises(InputError, match="No shaft is seen near this needle"):
-        fit_to_ridge(LINE + [18.0, 0.0, 0.0], NO_OTHERS, volume.array, volume)
+        fit_to_ridge(LINE + [18.0, 0.0, 0.0], NO_OTHERS, OPTIONS, volume.array, volume)
 
 
 def test_another_needles_shaft_is_not_taken():
     volume = volume_with(LINE)
     with pytest.raises(InputError, match="is another needle's"):
-        fit_to_ridge(LINE + [2.0, 0.0, 0.0], LINE[None], volume.array, volume)
+        fit_to_ridge(LINE + [2.0, 0.0, 0.0], LINE[None], OPTIONS, volume.array, volume)
 
 
 def test_ends_at_one_place_are_no_needle():
     volume = volume_with(LINE)
     with pytest.raises(InputError, match="at least 20 mm apart"):
-        fit_to_ridge(np.zeros((2, 3)), NO_OTHERS, volume.array, volume)
+        fit_to_ridge(np.zeros((2, 3)), NO_OTHERS, OPTIONS, volume.array, volume)
 
 
 @functools.cache

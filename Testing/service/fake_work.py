@@ -49,9 +49,15 @@ class FakeWork:
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
         return np.linalg.norm(lines_lps[:, 0] - lines_lps[:, 1], axis=1) + volume.array.mean()
 
-    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
-        """Move a line by as many mm as there are other needles."""
-        return line_lps + len(others_lps)
+    def fit(
+        self,
+        volume: Volume,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
+        """Move a line by as many mm as there are other needles; by none with other weights."""
+        return line_lps + (len(others_lps) if options.pair_weights is None else 0)
 
     def find_handle(
         self,

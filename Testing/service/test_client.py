@@ -68,8 +68,12 @@ def test_lines_are_scored_on_a_volume_already_sent(client, volume_that, finish):
 def test_a_line_is_fitted_among_others(client, volume_that, finish):
     sent = client.send_volume(volume_that())
     line = np.array([[0.0, 0.0, 0.0], [0.0, 100.0, 0.0]])
-    job = finish(client, client.start_fit(sent, line, np.zeros((2, 2, 3))))
+    others = np.zeros((2, 2, 3))
+    job = finish(client, client.start_fit(sent, line, others, LocateOptions()))
     np.testing.assert_allclose(job.result(), line + 2.0)
+    own_weights = LocateOptions(pair_weights="/data/own pairs.safetensors")
+    job = finish(client, client.start_fit(sent, line, others, own_weights))
+    np.testing.assert_allclose(job.result(), line)
 
 
 def test_a_tips_handle_is_one_that_is_known_or_another(client, volume_that, finish):

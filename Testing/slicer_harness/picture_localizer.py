@@ -28,8 +28,14 @@ class PictureLocalizer(QuickLocalizer):
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
         return score_lines(lines_lps, self._tophat(volume), volume)
 
-    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
-        return fit_to_ridge(line_lps, others_lps, self._tophat(volume), volume)
+    def fit(
+        self,
+        volume: Volume,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
+        return fit_to_ridge(line_lps, others_lps, options, self._tophat(volume), volume)
 
     def find_handle(
         self,

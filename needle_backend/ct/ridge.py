@@ -6,6 +6,7 @@ import numpy as np
 
 from needle_backend.core.errors import InputError
 from needle_backend.core.geometry import unit_vectors
+from needle_backend.core.needles import LocateOptions
 from needle_backend.core.volume import Volume
 from needle_backend.ct.rescore import drawn_pairs
 from needle_backend.ct.sampling import TopHat
@@ -20,7 +21,11 @@ SAME_MM = 2.0
 
 
 def fit_to_ridge(
-    line_lps: np.ndarray, others_lps: np.ndarray, tophat: np.ndarray, volume: Volume
+    line_lps: np.ndarray,
+    others_lps: np.ndarray,
+    options: LocateOptions,
+    tophat: np.ndarray,
+    volume: Volume,
 ) -> np.ndarray:
     """Return the line moved across its direction onto the nearest shaft, some 5 mm away at most.
 
@@ -33,6 +38,8 @@ def fit_to_ridge(
         (2, 3): tip and handle, LPS mm.
     others_lps
         (n, 2, 3): the other needles, whose shafts are theirs.
+    options
+        The network's weights.
     tophat
         White top-hat of the CT, [slice, row, column], HU.
     volume
@@ -46,7 +53,7 @@ def fit_to_ridge(
     """
     line = np.array(line_lps, float)
     for _ in range(ROUNDS):
-        line = _moved_across(line, tophat, volume)
+        line = _moved_across(line, options, tophat, volume)
     near = TopHat.around(line, tophat, volume)
     (seen,) = shaft_evidence(line[None, 0], line[None, 1], near).seen
     if seen < LEAST_SEEN:
@@ -58,13 +65,15 @@ def fit_to_ridge(
     return line
 
 
-def _moved_across(line: np.ndarray, tophat: np.ndarray, volume: Volume) -> np.ndarray:
+def _moved_across(
+    line: np.ndarray, options: LocateOptions, tophat: np.ndarray, volume: Volume
+) -> np.ndarray:
     from needle_backend.ct.pair_network import load_pair_network
     from needle_backend.ct.second_look import look_at, with_corrected_ends
 
     pairs = drawn_pairs(line[None], tophat, volume)
     near = TopHat.around(line, tophat, volume)
-    look = look_at(pairs, near, load_pair_network(None, near.device))
+    look = look_at(pairs, near, load_pair_network(options.pair_weights, near.device))
     corrected = with_corrected_ends(pairs, look.offsets_mm)
     moves = np.stack((corrected.tips_lps[0], corrected.handles_lps[0])) - line
     along = unit_vectors(line[1] - line[0])

@@ -194,16 +194,19 @@ class BackendClient:
         located: Job,
         line_lps: np.ndarray,
         others_lps: np.ndarray,
+        options: LocateOptions,
         on_done: Callable[[Job], None] = ignore,
     ) -> Job:
         """Lay a line (2, 3) onto the shaft beside it; ``others_lps`` (n, 2, 3) are other needles.
 
-        ``located`` is the job that brought the newest volume. The result is an array (2, 3).
+        ``located`` is the job that brought the newest volume; ``options`` name the weights. The
+        result is an array (2, 3).
         """
         job = Job(next(self._numbers), "fit", read_line, on_done=on_done)
         self.start()
         arrays = {"line_lps": line_lps, "others_lps": np.reshape(others_lps, (-1, 2, 3))}
-        return self._ask(job, {"volume": located.id}, _as_floats(arrays))
+        fields = {"volume": located.id, "options": asdict(options)}
+        return self._ask(job, fields, _as_floats(arrays))
 
     def start_find_handle(
         self,

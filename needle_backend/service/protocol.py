@@ -28,8 +28,8 @@ The client asks (``id`` is the client's number for the request and comes back in
               the server keeps the newest volume only, under the message's id
 ``locate``    ``volume``, ``options`` -> ``progress``..., ``result`` with the needles
 ``score``     ``volume``, array ``lines_lps`` (n, 2, 3) -> ``result`` with array ``scores`` (n,)
-``fit``       ``volume``, arrays ``line_lps`` (2, 3), ``others_lps`` (n, 2, 3) -> ``result`` with
-              array ``line_lps``: laid onto the shaft beside it
+``fit``       ``volume``, ``options``, arrays ``line_lps`` (2, 3), ``others_lps`` (n, 2, 3) ->
+              ``result`` with array ``line_lps``: laid onto the shaft beside it
 ``find_handle``  ``volume``, ``options``, arrays ``tip_lps`` (3,), ``handles_lps`` (n, 3),
               ``others_lps`` (m, 2, 3) -> ``result`` with array ``line_lps`` (2, 3)
 ``track``     ``shared``, ``frame``, ``time_s``, ``options`` -> ``taken``, then ``result`` (with

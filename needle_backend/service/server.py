@@ -210,6 +210,7 @@ class Server:
                     task_volume(task),
                     task_array(task, "line_lps", (2, 3)),
                     task_array(task, "others_lps", (-1, 2, 3)),
+                    LocateOptions(**fields.get("options", {})),
                 )
                 return Message("result", task.id, {}, {"line_lps": np.asarray(line)})
             case "find_handle":

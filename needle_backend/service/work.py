@@ -36,7 +36,13 @@ class Work(Protocol):
     def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
         """Score lines (n, 2, 3), tip and handle in LPS mm, on a CT; (n,)."""
 
-    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
+    def fit(
+        self,
+        volume: Volume,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
         """Lay a line (2, 3) onto the shaft beside it, the other needles (n, 2, 3) being known."""
 
     def find_handle(
@@ -105,11 +111,18 @@ class NeedleWork:
 
         return score_lines(lines_lps, self._tophat_of(volume), volume)
 
-    def fit(self, volume: Volume, line_lps: np.ndarray, others_lps: np.ndarray) -> np.ndarray:
+    def fit(
+        self,
+        volume: Volume,
+        line_lps: np.ndarray,
+        others_lps: np.ndarray,
+        options: LocateOptions,
+    ) -> np.ndarray:
         """Lay a line onto the shaft beside it."""
         from needle_backend.ct.ridge import fit_to_ridge
 
-        return fit_to_ridge(line_lps, others_lps, self._tophat_of(volume), volume)
+        tophat = self._tophat_of(volume)
+        return fit_to_ridge(line_lps, others_lps, options, tophat, volume)
 
     def find_handle(
         self,
