@@ -103,7 +103,7 @@ def assess(
     needles = tuple(
         _needle(facts, place, float(confidence[place]), pairs, tips) for place in likely
     )
-    limit = matching.count.value
+    limit = len(matching.chosen)
     return Assessment(needles[:limit], needles[limit:], judged[likely[:limit]])
 
 
