@@ -8,16 +8,20 @@ import pytest
 from needle_backend.bench.synthetic import Settings, make_case
 from needle_backend.core.needles import LocateOptions
 from needle_backend.ct.doubts import MODEL as CONFIDENCE_MODEL
+from needle_backend.ct.loose_ends import HANDLE_MODEL, TIP_MODEL
 from needle_backend.ct.score import FIRST_LOOK
 from needle_backend.ct.training.calibrate import (
     CONFIDENCE_SIGNS,
     FIRST_LOOK_SIGNS,
+    LOOSE_HANDLE_SIGNS,
+    LOOSE_TIP_SIGNS,
     MOVED,
     CalibrationCase,
     calibration_case,
     confidence_examples,
     fit_doubts,
     fit_first_look,
+    fit_loose_ends,
 )
 
 OPTIONS = LocateOptions()
@@ -41,6 +45,17 @@ def test_the_fitted_confidence_has_the_coefficients_the_product_uses(cases):
     assert set(model) == set(CONFIDENCE_MODEL)
     for name, sign in CONFIDENCE_SIGNS.items():
         assert sign * model[name] >= 0
+
+
+def test_the_fitted_loose_ends_have_the_coefficients_the_product_uses(cases):
+    tip, handle = fit_loose_ends(cases)
+    for model, shipped, signs in (
+        (tip, TIP_MODEL, LOOSE_TIP_SIGNS),
+        (handle, HANDLE_MODEL, LOOSE_HANDLE_SIGNS),
+    ):
+        assert set(model) == set(shipped)
+        for name, sign in signs.items():
+            assert sign * model[name] >= 0 and sign * shipped[name] > 0
 
 
 def test_most_chosen_needles_are_right_and_all_are_judged(cases):

@@ -157,7 +157,7 @@ def fit_loose_ends(cases: Sequence[CalibrationCase]) -> tuple[dict[str, float], 
 def _loose_examples(
     cases: Sequence[CalibrationCase],
 ) -> Iterator[tuple[tuple[LooseEnds, np.ndarray], tuple[LooseEnds, np.ndarray]]]:
-    """Yield the loose tips of each case, and of which class each one is; the handles likewise."""
+    """Yield each case's loose tips and which are a missed needle's; its handles likewise."""
     for case in cases:
         ends = (case.pairs, case.tips, case.handles)
         for count in (len(case.true_tips) or None, None):
