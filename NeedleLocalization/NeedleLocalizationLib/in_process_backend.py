@@ -9,7 +9,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,43 +17,13 @@ from needle_backend.core.needles import LocateOptions, LocateResult
 from needle_backend.core.progress import CancelToken, Progress, no_progress
 from needle_backend.core.volume import Volume
 from needle_backend.service.job import Job, ignore
+from needle_backend.service.work import NeedleFinder
 
 Task = Callable[[Progress, CancelToken], Any]
 
 # While Qt waits for events the window's thread may keep Python's lock to itself, and a Python
 # thread stands still; each poll therefore waits a moment, which hands the lock over.
 HAND_OVER_S = 0.02
-
-
-class NeedleFinder(Protocol):
-    """Finds needles, and scores lines that a person drew."""
-
-    def locate(
-        self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
-    ) -> LocateResult:
-        """Find the needles of a CT."""
-
-    def score(self, volume: Volume, lines_lps: np.ndarray) -> np.ndarray:
-        """Score lines (n, 2, 3), tip and handle in LPS mm, on a CT; (n,)."""
-
-    def fit(
-        self,
-        volume: Volume,
-        line_lps: np.ndarray,
-        others_lps: np.ndarray,
-        options: LocateOptions,
-    ) -> np.ndarray:
-        """Lay a line (2, 3) onto the shaft beside it."""
-
-    def find_handle(
-        self,
-        volume: Volume,
-        tip_lps: np.ndarray,
-        handles_lps: np.ndarray,
-        others_lps: np.ndarray,
-        options: LocateOptions,
-    ) -> np.ndarray:
-        """Find the line (2, 3) from a tip to its handle."""
 
 
 @dataclass

@@ -15,8 +15,9 @@ from slicer import vtkMRMLMarkupsLineNode, vtkMRMLScalarVolumeNode
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from needle_backend.core.needles import LocateOptions, LocateResult
+from needle_backend.service.work import NeedleFinder
 from NeedleLocalizationLib import installation
-from NeedleLocalizationLib.in_process_backend import InProcessBackend, NeedleFinder
+from NeedleLocalizationLib.in_process_backend import InProcessBackend
 from NeedleLocalizationLib.localization_run import LocalizationRun, RunState
 from NeedleLocalizationLib.needle_nodes import (
     implant_of_result,

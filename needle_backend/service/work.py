@@ -19,14 +19,8 @@ if TYPE_CHECKING:
     from needle_backend.us.live import LiveDetector
 
 
-class Work(Protocol):
-    """What a server needs; made once, when the process starts, and used by one thread only."""
-
-    def info(self) -> dict[str, Any]:
-        """Return versions, device and weights."""
-
-    def load(self, weights: str | None, device: str) -> dict[str, Any]:
-        """Read weights before they are needed, and return :meth:`info`."""
+class NeedleFinder(Protocol):
+    """Finds needles in a CT, and says how well the picture fits lines that a person drew."""
 
     def locate(
         self, volume: Volume, options: LocateOptions, progress: Progress, cancel: CancelToken
@@ -54,6 +48,16 @@ class Work(Protocol):
         options: LocateOptions,
     ) -> np.ndarray:
         """Find the line (2, 3) from a tip (3,) to its handle, one of those (n, 3) or another."""
+
+
+class Work(NeedleFinder, Protocol):
+    """What a server needs; made once, when the process starts, and used by one thread only."""
+
+    def info(self) -> dict[str, Any]:
+        """Return versions, device and weights."""
+
+    def load(self, weights: str | None, device: str) -> dict[str, Any]:
+        """Read weights before they are needed, and return :meth:`info`."""
 
     def track(self, frame: np.ndarray, time_s: float, options: TrackOptions) -> dict[str, Any]:
         """Find the needle's tip in an ultrasound frame: ``state``, ``tip`` and how it was found."""
