@@ -131,11 +131,13 @@ def figures_by_kind(
 
 
 def frame_kinds(truth: Path) -> Iterator[str]:
-    """Yield of every frame whether a tip is there, how well it is seen, and whether it moves."""
+    """Yield of every frame that is compared whether its tip is seen, how well, and if it moves."""
     content = json.loads(truth.read_text(encoding="utf-8"))
     scale = SCALE_PX / max(content["size"])
     places = [frame["tip"] or frame["hidden_tip"] for frame in content["frames"]]
     for number, frame in enumerate(content["frames"]):
+        if frame.get("doubtful"):
+            continue
         if not frame["visible"]:
             yield "none" if places[number] is None else "hidden"
             continue

@@ -71,6 +71,14 @@ def test_one_sequence_is_compared_with_one_table(truth, tmp_path, place):
     assert evaluate_path(tmp_path / place, table)["miss_rate"] == 0.5
 
 
+def test_an_answer_in_a_doubtful_frame_is_neither_right_nor_wrong(tmp_path):
+    doubtful = {**UNSEEN, "doubtful": True}
+    folder = write_truth(tmp_path / "truth" / "sequence_000", [SEEN, doubtful, UNSEEN])
+    table = write_found(tmp_path / "tips.csv", [(120, 90), (300, 300), None])
+    counts = evaluate_path(folder, table)["counts"]
+    assert (counts["frames"], counts["false_answers"], counts["without_tip"]) == (2, 0, 1)
+
+
 def test_tips_that_are_not_sure_enough_count_as_lost(truth, tmp_path):
     table = write_found(tmp_path / "tips.csv", [(120, 90), (120, 90), (300, 300)])
     report = evaluate_path(truth / "sequence_000", table, threshold=0.9)

@@ -62,10 +62,12 @@ def evaluate_path(truth: Path, predicted: Path, threshold: float = 0.0) -> dict:
 
 
 def compare(frames: Sequence[TrueFrame], answers: Sequence[FrameAnswer]) -> list[ComparedFrame]:
-    """Put the answers to their frames; frames without one are lost."""
+    """Put the answers to their frames; frames without one are lost, doubtful ones left out."""
     tip_of = {answer.frame: answer.tip for answer in answers}
     compared = []
     for number, frame in enumerate(frames):
+        if frame.doubtful:
+            continue
         tip = tip_of.get(number)
         boxes, scores = [], []
         if tip is not None:

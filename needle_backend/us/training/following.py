@@ -89,7 +89,7 @@ def threshold_when_followed(sequences: Sequence[LookedAt]) -> tuple[float, dict[
             answer.tip is not None
             for one, answers in shown
             for frame, answer in zip(one.frames, answers, strict=True)
-            if not len(frame.boxes)
+            if not len(frame.boxes) and not frame.doubtful
         ]
         if sum(false) <= FALSE_SHARE * len(false):
             break
