@@ -75,7 +75,7 @@ class Association:
 
 
 ASSOCIATION_OF = {
-    YOLOT: Association(still_sure_at_least=1.6),
+    YOLOT: Association(still_sure_at_least=1.36),
     TIPDET: Association(longest_prediction_s=0.15),
 }
 """Of each model. What does not move must be surer for YOLOT, whose threshold is lower. TipDet finds
