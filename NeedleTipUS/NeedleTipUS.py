@@ -47,8 +47,8 @@ class NeedleTipUS(ScriptedLoadableModule):
             "sequence), and click Start. Green is a tip that is seen, yellow one that is predicted "
             "for up to half a second; a tip that is lost is not drawn, and the panel says so.</p>"
             "<p><b>What it was tested on:</b> the detector is trained on simulated punctures and "
-            "three images of a real one. Of the two real needles that were tried it finds none at "
-            "its threshold: the coarse one below it, a faint one hardly ever. It is research "
+            "three images of a real one. Of the two real needles that were tried it finds the "
+            "coarse one in those three of six images, and the faint one in none. It is research "
             "software, not a medical device: do not guide a needle in a person by it.</p>"
         )
         parent.acknowledgementText = _(

@@ -75,11 +75,11 @@ class Association:
 
 
 ASSOCIATION_OF = {
-    YOLOT: Association(still_sure_at_least=1.36),
+    YOLOT: Association(sure_at_least=1.0, still_sure_at_least=1.57),
     TIPDET: Association(longest_prediction_s=0.15),
 }
-"""Of each model. What does not move must be surer for YOLOT, whose threshold is lower. TipDet finds
-what is visible in nearly every frame; what it misses is gone."""
+"""Of each model. Tips must be surer for YOLOT, which has seen no motion, those that stay where they
+are above all. TipDet finds what is visible in nearly every frame; what it misses is gone."""
 
 REMEMBERED = 8
 """Detections over which a track's confidence is averaged."""

@@ -135,3 +135,20 @@ def test_the_threshold_separates_right_answers_from_wrong_ones():
     assert threshold == pytest.approx(0.45)
     assert figures["precision"] == 1.0
     assert figures["recall"] == 0.75
+
+
+def test_one_answer_in_ten_may_be_wrong():
+    right = [frame_answered(0.9 - 0.01 * place, 100, 105) for place in range(9)]
+    wrong = [frame_answered(0.5 - 0.01 * place, None, 300) for place in range(5)]
+    threshold, figures = operating_threshold(right + wrong)
+    assert threshold == pytest.approx(0.495)
+    assert figures["precision"] == 0.9
+
+
+def test_a_detector_that_is_mostly_wrong_is_believed_where_it_is_least_so():
+    frames = [
+        frame_answered(0.9, 100, 300),
+        frame_answered(0.8, 100, 105),
+        *(frame_answered(c, None, 300) for c in (0.7, 0.6, 0.5)),
+    ]
+    assert operating_threshold(frames)[0] == pytest.approx(0.75)

@@ -25,6 +25,8 @@ OVERLAP = 0.65
 LEAST_CONFIDENCE = 0.001
 HIT_PX = 20.0
 """An answer this near the tip is right, in pixels at 640."""
+RIGHT_SHARE = 0.9
+"""Tips are believed from a confidence on that makes so many of the answers right."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ def _mean_loss(losses: Sequence[ImageLosses]) -> float:
 def operating_threshold(frames: Sequence[ComparedFrame]) -> tuple[float, dict[str, float]]:
     """Choose the confidence from which on the best box of a frame is believed.
 
-    The one with the best F0.5, because a wrong tip does more harm than a missing one. An answer is
-    right within :data:`HIT_PX` of a tip; any other is wrong, those in frames without a tip too.
+    The least from which on :data:`RIGHT_SHARE` of the answers are right, or else the one at which
+    most are. An answer is right within :data:`HIT_PX` of a tip; any other is wrong, those in frames
+    without a tip too.
 
     Returns
     -------
@@ -115,15 +118,14 @@ def operating_threshold(frames: Sequence[ComparedFrame]) -> tuple[float, dict[st
     order = np.argsort(-confidence, kind="stable")
     hits = np.cumsum(right[order])
     answers = np.arange(1, len(order) + 1)
-    f1 = 2 * hits / (answers + max(1, with_tip))
-    chosen_by = 1.25 * hits / (answers + 0.25 * max(1, with_tip))
-    if not len(order) or chosen_by.max() == 0:
+    precision = hits / answers
+    if not right.any():
         return 0.5, {"precision": 0.0, "recall": 0.0, "f1": 0.0}
-    best = int(chosen_by.argmax())
+    best = int(np.flatnonzero(precision >= min(RIGHT_SHARE, precision.max()))[-1])
     figures = {
-        "precision": hits[best] / answers[best],
+        "precision": precision[best],
         "recall": hits[best] / with_tip,
-        "f1": f1[best],
+        "f1": 2 * hits[best] / (answers[best] + with_tip),
     }
     # Halfway to the next weaker answer, so that rounding decides nothing.
     weaker = confidence[order[best + 1]] if best + 1 < len(order) else 0.0
