@@ -67,9 +67,14 @@ class Review:
         return moved
 
     def take_score(self, uid: str, ends_ras: tuple[Point, Point], log_odds: float) -> None:
-        """Complete the last step with a score, unless the needle has changed since it was asked."""
+        """Complete the last step with a score, unless the needle has changed since it was asked.
+
+        Nor while something else in the scene is being changed, which would be taken back.
+        """
         implant = self.implant
-        if uid in implant and implant[uid].ends_ras == ends_ras:
+        if uid not in implant or read_implant(self.volume_node) != implant:
+            return
+        if implant[uid].ends_ras == ends_ras:
             scored = judged(implant, uid, log_odds)
             write_implant(self.volume_node, scored)
             self.history.amend(scored)

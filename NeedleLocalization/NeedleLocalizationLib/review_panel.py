@@ -332,6 +332,8 @@ class ReviewPanel:
     ) -> None:
         if not any(review is known for known in self._reviews.values()):
             return  # the scene is another one by now
+        if review is self._review:
+            self._take_over()  # what was done in the scene meanwhile comes first
         with self._observer.muted():
             review.take_score(uid, ends_ras, log_odds)
         if review is self._review:

@@ -194,6 +194,20 @@ def test_a_needle_moved_elsewhere_in_slicer_is_noticed_each_time(
     assert state(reviewed, "N13") == "found"
 
 
+def test_a_score_that_comes_late_takes_no_move_back(reviewed):
+    panel = reviewed._review
+    line = select(reviewed, "N13")
+    before = next(each for each in panel._review.implant.needles if each.id == "N13")
+    moved = tip_of(line) + (5.0, 0.0, 0.0)
+    line.SetNthControlPointPosition(0, *moved)
+    panel._on_scored(panel._review, before.uid, before.ends_ras, 3.0)
+    slicer.app.processEvents()
+    assert tip_of(line) == pytest.approx(moved)
+    assert_scene_and_table_agree(reviewed)
+    reviewed.ui.undoButton.click()
+    assert state(reviewed, "N13") == "found"
+
+
 # With the table's buttons
 
 
