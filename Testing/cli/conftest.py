@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -9,6 +11,14 @@ FOUND = (
     Needle((-9.0, 5.0, 12.0), (-30.0, 180.0, 20.0), 41.2, 0.93, (), "N01"),
     Needle((11.0, 6.0, 13.0), (12.0, 190.0, 22.0), 12.3, 0.41, ("its shaft fades",), "N02"),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_hear_ctrl_c():
+    """Let commands under test be interrupted, even where a script started the tests with ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class StandInLocalizer:
