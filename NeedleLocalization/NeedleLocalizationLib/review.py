@@ -69,12 +69,11 @@ class Review:
     def take_score(self, uid: str, ends_ras: tuple[Point, Point], log_odds: float) -> None:
         """Complete the last step with a score, unless the needle has changed since it was asked.
 
-        Nor while something else in the scene is being changed, which would be taken back.
+        What is being changed in the scene, and is not noticed yet, must not be taken back either.
         """
         implant = self.implant
-        if uid not in implant or read_implant(self.volume_node) != implant:
-            return
-        if implant[uid].ends_ras == ends_ras:
+        is_asked_for = uid in implant and implant[uid].ends_ras == ends_ras
+        if is_asked_for and read_implant(self.volume_node) == implant:
             scored = judged(implant, uid, log_odds)
             write_implant(self.volume_node, scored)
             self.history.amend(scored)
