@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-WIDTH, HEIGHT = 720, 440
-LEFT, RIGHT, TOP, BOTTOM = 70, 150, 45, 55
+PLOT_WIDTH, HEIGHT = 500, 440
+LEFT, TOP, BOTTOM = 70, 45, 55
+_GAP = 10
 INK, GRID = (40, 40, 40), (225, 225, 225)
 COLOURS = ((180, 90, 20), (40, 120, 220), (60, 150, 60), (150, 60, 150))
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SIZE = 0.45
 _GRID_LINES = 5
 
 
@@ -27,13 +29,15 @@ class Curve:
 
 def draw_curves(title: str, x_name: str, curves: Sequence[Curve]) -> np.ndarray:
     """Return a picture, BGR uint8, of curves from zero up, their names at their right ends."""
-    image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    legend = max(_width(curve.name) for curve in curves)
+    columns = max(LEFT + PLOT_WIDTH + legend, LEFT + _width(title)) + 2 * _GAP
+    image = np.full((HEIGHT, columns, 3), 255, np.uint8)
     right = max(1.0, max(max(curve.x) for curve in curves))
     top = max(1e-9, max(max(curve.y) for curve in curves))
 
     def pixel(x: float, y: float) -> tuple[int, int]:
-        width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-        return round(LEFT + x / right * width), round(HEIGHT - BOTTOM - y / top * height)
+        height = HEIGHT - TOP - BOTTOM
+        return round(LEFT + x / right * PLOT_WIDTH), round(HEIGHT - BOTTOM - y / top * height)
 
     for share in np.linspace(0, 1, _GRID_LINES + 1):
         start, end = pixel(0, share * top), pixel(right, share * top)
@@ -48,12 +52,16 @@ def draw_curves(title: str, x_name: str, curves: Sequence[Curve]) -> np.ndarray:
         points = np.array([pixel(*point) for point in zip(curve.x, curve.y, strict=True)], np.int32)
         cv2.polylines(image, [points], False, colour, 2, cv2.LINE_AA)
         # One below the other, since curves may end at the same height.
-        place = (WIDTH - RIGHT + 10, TOP + 20 + 22 * number)
-        _write(image, curve.name[:18], place, colour)
+        place = (LEFT + PLOT_WIDTH + _GAP, TOP + 20 + 22 * number)
+        _write(image, curve.name, place, colour)
     return image
+
+
+def _width(text: str) -> int:
+    return cv2.getTextSize(text, FONT, _SIZE, 1)[0][0]
 
 
 def _write(
     image: np.ndarray, text: str, place: tuple[int, int], colour: tuple[int, int, int] = INK
 ) -> None:
-    cv2.putText(image, text, place, FONT, 0.45, colour, 1, cv2.LINE_AA)
+    cv2.putText(image, text, place, FONT, _SIZE, colour, 1, cv2.LINE_AA)

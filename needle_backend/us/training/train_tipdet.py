@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -173,8 +174,9 @@ def _export(
         "training": {**facts, "hardware": hardware()},
     }
     name = f"{DEFAULT_TIPDET_WEIGHTS}.safetensors"
-    untried = write_weights(folder / "untried" / name, network.state_dict(), card)
-    looked_at = list(look_at(VideoTipDetector(str(untried), threshold=0.0), validation))
+    with TemporaryDirectory() as untried:
+        path = write_weights(Path(untried) / name, network.state_dict(), card)
+        looked_at = list(look_at(VideoTipDetector(str(path), threshold=0.0), validation))
     card["threshold"], followed = threshold_when_followed(looked_at)
     card["figures"] = {
         "validation": {
