@@ -89,6 +89,26 @@ def draw_tissue(
     return sketch.tissue(spread)
 
 
+def draw_reflectors(
+    settings: TissueSettings,
+    probe: Probe,
+    spread: PointSpread,
+    range_db: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw streaks and sheets alone, as echoes (samples, beams, 2) to be added to tissue."""
+    samples, beams = probe.shape
+    sketch = _Sketch(
+        shape=(samples + 2 * MARGIN, beams + 2 * MARGIN),
+        beam_px=float(probe.lateral_px().mean()),
+        range_db=range_db,
+        rng=rng,
+    )
+    sketch.streaks(draw_int(rng, settings.streaks))
+    sketch.fascia(draw_int(rng, settings.fascia))
+    return sketch.reflections(spread)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
 class _Sketch:
     """Levels (dB) and reflectors (amplitudes a line) being drawn, later made into echoes."""
 
@@ -253,14 +273,22 @@ class _Sketch:
         strength = amplitude(self.level).astype(np.float32)[..., None]
         gain = spread.speckle_gain(rows, -MARGIN)
         white = self.rng.standard_normal((*self.shape, 2), dtype=np.float32)
+        scatterers = white * strength * gain + self._reflectors(spread)
+        steady = spread.apply(scatterers, -MARGIN)
+        passing = speckle(self.shape, spread, self.rng, MARGIN) * strength
+        return Tissue(steady, passing, MARGIN)
+
+    def reflections(self, spread: PointSpread) -> np.ndarray:
+        """Send the lines alone through the point spread."""
+        return spread.apply(self._reflectors(spread), -MARGIN)
+
+    def _reflectors(self, spread: PointSpread) -> np.ndarray:
         angle = 1.2 * smooth_noise(self.shape, (8, 24), self.rng)
         lines = np.stack([np.cos(angle), np.sin(angle)], -1) * self.lines[..., None]
         # A line's peak behind the point spread is 1 / (sqrt(2 pi) axial width).
         lines *= np.float32(np.sqrt(2 * np.pi) * spread.axial)
         grainy = 0.8 + 0.7 * self.rng.standard_normal(self.shape, dtype=np.float32)[..., None]
-        steady = spread.apply(white * strength * gain + lines * grainy, -MARGIN)
-        passing = speckle(self.shape, spread, self.rng, MARGIN) * strength
-        return Tissue(steady, passing, MARGIN)
+        return lines * grainy
 
     def _wave(self, row: float, height: float, length_px: float) -> np.ndarray:
         beams = self.shape[1]

@@ -77,6 +77,25 @@ class TissueSettings:
 
 
 @dataclass(frozen=True)
+class BackgroundSettings:
+    """How real needle-free images become tissue.
+
+    A ``recut_share`` of the sequences shows parts of the image instead of all of it: of ``part`` of
+    its sides, turned, stretched by up to ``stretch_most`` in one direction, enlarged by no more than
+    ``enlarged_most``, in a ``grown_share`` of them two parts that pass into each other. Into a ``drawn_share`` of
+    all, sheets and streaks of the procedural tissue are drawn, bright lines that are no needles.
+    """
+
+    recut_share: float = 0.0
+    part: Range = (0.55, 1.0)
+    turn_deg: Range = (-35, 35)
+    stretch_most: float = 1.6
+    enlarged_most: float = 3.0
+    grown_share: float = 0.3
+    drawn_share: float = 0.0
+
+
+@dataclass(frozen=True)
 class NeedleSettings:
     """The needle's path and look.
 
@@ -142,5 +161,6 @@ class SimulationSettings:
     sequence: SequenceSettings = field(default_factory=SequenceSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     tissue: TissueSettings = field(default_factory=TissueSettings)
+    background: BackgroundSettings = field(default_factory=BackgroundSettings)
     needle: NeedleSettings = field(default_factory=NeedleSettings)
     motion: MotionSettings = field(default_factory=MotionSettings)

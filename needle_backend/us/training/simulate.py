@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from needle_backend.core.settings import draw
-from needle_backend.us.training.anatomy import Tissue, draw_tissue
+from needle_backend.us.training.anatomy import Tissue, draw_reflectors, draw_tissue
 from needle_backend.us.training.backgrounds import as_tissue, place
 from needle_backend.us.training.motion import (
     Puncture,
@@ -22,6 +22,7 @@ from needle_backend.us.training.motion import (
 from needle_backend.us.training.needle_echo import NeedleEcho
 from needle_backend.us.training.needle_look import NeedleLook, draw_look
 from needle_backend.us.training.probe import CurvedProbe, Probe, draw_probe
+from needle_backend.us.training.recut import recut
 from needle_backend.us.training.scanner import Scanner
 from needle_backend.us.training.settings import NeedleSettings, SimulationSettings
 from needle_backend.us.training.speckle import Display, PointSpread, amplitude, smooth_series
@@ -92,7 +93,7 @@ def _draw_scene(
     if background is None:
         probe = draw_probe(look, settings.sequence.size, rng)
     else:
-        picture, probe, scale = place(background, settings.sequence.size, rng)
+        picture, probe, scale = _placed(settings, background, rng)
         blur = max(1.0, 0.75 * scale)
     beam_px = probe.lateral_px()
     spread = PointSpread.focused(
@@ -106,9 +107,29 @@ def _draw_scene(
         tissue = draw_tissue(settings.tissue, probe, spread, display.range_db, rng)
     else:
         tissue = as_tissue(picture, probe, display, spread, rng)
+        if _chance(settings.background.drawn_share, rng):
+            drawn = draw_reflectors(settings.tissue, probe, spread, display.range_db, rng)
+            tissue = replace(tissue, steady=tissue.steady + drawn)
     curved = isinstance(probe, CurvedProbe)
     depth_mm = draw(rng, look.curved_depth_mm if curved else look.linear_depth_mm)
     return _Scene(probe, spread, display, tissue, probe.shape[0] / depth_mm, background is not None)
+
+
+def _placed(
+    settings: SimulationSettings, background: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, Probe, float]:
+    """Return a real image in the picture, whole or recut, its probe and its enlargement."""
+    size = settings.sequence.size
+    if _chance(settings.background.recut_share, rng):
+        parts = recut(background, size, settings.background, rng)
+        if parts is not None:
+            return parts.picture, draw_probe(settings.probe, size, rng), parts.scale
+    return place(background, size, rng)
+
+
+def _chance(share: float, rng: np.random.Generator) -> bool:
+    """Return True in a share of the cases; draws nothing where there is no such share."""
+    return share > 0 and rng.random() < share
 
 
 def _over_tissue(
