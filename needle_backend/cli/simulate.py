@@ -93,7 +93,11 @@ def us(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     settings: Annotated[
-        Path | None, typer.Option(help="TOML with ranges to draw from; defaults elsewhere.")
+        list[Path] | None,
+        typer.Option(
+            help="TOML with ranges to draw from; defaults elsewhere. Give another to lay it over "
+            "the one before."
+        ),
     ] = None,
     backgrounds: Annotated[
         Path | None,
@@ -125,7 +129,9 @@ def us(
     )
     from needle_backend.us.training.settings import SimulationSettings
 
-    ranges = read_toml(SimulationSettings, settings)
+    ranges = SimulationSettings()
+    for path in settings or ():
+        ranges = read_toml(SimulationSettings, path, onto=ranges)
     if frames is not None:
         ranges = replace(ranges, sequence=replace(ranges.sequence, frames=frames))
     if fps is not None:

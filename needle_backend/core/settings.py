@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,50 +16,51 @@ Range = tuple[float, float]
 T = TypeVar("T")
 
 
-def read_toml(kind: type[T], path: Path | None) -> T:
+def read_toml(kind: type[T], path: Path | None, onto: T | None = None) -> T:
     """Read a (nested) settings dataclass from a TOML file.
 
-    What the file leaves out keeps its default; without a file, everything does.
+    What the file leaves out stays as in ``onto``, or keeps its default; without a file, everything
+    does.
 
     Raises
     ------
     InputError
         When the file cannot be read, is not TOML, or names something unknown or of a wrong type.
     """
+    before = kind() if onto is None else onto
     if path is None:
-        return kind()
+        return before
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}.") from error
-    return _from_table(kind, table, path)
+    return _changed(before, table, path)
 
 
-def _from_table(kind: type[T], table: dict[str, Any], path: Path) -> T:
-    defaults = kind()
-    known = {item.name for item in fields(kind)}
+def _changed(before: T, table: dict[str, Any], path: Path) -> T:
+    known = {item.name for item in fields(before)}
     values: dict[str, Any] = {}
     for name, value in table.items():
         if name not in known:
             raise InputError(
-                f"{path} sets {name!r}, which {kind.__name__} does not have; "
+                f"{path} sets {name!r}, which {type(before).__name__} does not have; "
                 f"it has {', '.join(sorted(known))}."
             )
-        values[name] = _converted(getattr(defaults, name), value, name, path)
-    return kind(**values)
+        values[name] = _converted(getattr(before, name), value, name, path)
+    return replace(before, **values)
 
 
-def _converted(default: Any, value: Any, name: str, path: Path) -> Any:
-    if is_dataclass(default) and isinstance(value, dict):
-        return _from_table(type(default), value, path)
-    if isinstance(default, tuple) and isinstance(value, list):
+def _converted(before: Any, value: Any, name: str, path: Path) -> Any:
+    if is_dataclass(before) and isinstance(value, dict):
+        return _changed(before, value, path)
+    if isinstance(before, tuple) and isinstance(value, list):
         return tuple(value)
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(before, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if type(default) is not type(value):
-        raise InputError(f"{path}: {name} must look like {default!r}, not {value!r}.")
+    if type(before) is not type(value):
+        raise InputError(f"{path}: {name} must look like {before!r}, not {value!r}.")
     return value
 
 

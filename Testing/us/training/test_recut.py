@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from needle_backend.core.settings import read_toml
+from needle_backend.us.training import simulate
 from needle_backend.us.training.recut import recut
 from needle_backend.us.training.settings import (
     BackgroundSettings,
@@ -101,3 +104,12 @@ def test_drawn_sheets_brighten_a_real_image():
 
 def test_sequences_over_recut_images_differ_from_those_over_the_whole():
     assert (simulated(BackgroundSettings(recut_share=1.0)) != simulated(BackgroundSettings())).any()
+
+
+def test_varied_backgrounds_lie_over_other_settings():
+    recipes = Path(simulate.__file__).parent / "recipes"
+    faint = read_toml(SimulationSettings, recipes / "needles_faint.toml")
+    varied = read_toml(SimulationSettings, recipes / "backgrounds_varied.toml", onto=faint)
+    assert varied.background.recut_share > 0
+    assert varied.needle == faint.needle
+    assert varied.sequence.frames == faint.sequence.frames
