@@ -187,7 +187,7 @@ def test_a_tip_that_is_followed_may_be_fainter_than_one_that_appears():
     assert [answer.state for answer in follow(tips)][1:] == [DETECTED] * 39
 
 
-@pytest.mark.parametrize(("model", "longest_s"), [(YOLOT, 0.5), (TIPDET, 0.15)])
+@pytest.mark.parametrize(("model", "longest_s"), [(YOLOT, 0.5), (TIPDET, 0.1)])
 def test_what_is_seen_no_longer_is_predicted_for_as_long_as_its_model_asks(model, longest_s):
     tracker = Tracker(SIZE, THRESHOLD, ASSOCIATION_OF[model])
     answers = follow([tip_at(100 + 2 * i, 200) for i in range(20)] + [None] * 30, tracker)

@@ -76,7 +76,7 @@ class Association:
 
 ASSOCIATION_OF = {
     YOLOT: Association(sure_at_least=1.0, still_sure_at_least=1.57),
-    TIPDET: Association(longest_prediction_s=0.15),
+    TIPDET: Association(sure_at_least=1.1, longest_prediction_s=0.1),
 }
 """Of each model. Tips must be surer for YOLOT, which has seen no motion, those that stay where they
 are above all. TipDet finds what is visible in nearly every frame; what it misses is gone."""

@@ -31,7 +31,7 @@ STATEMENT = (
     "Trained on simulated and synthetic needles. No clinical case has been tested. "
     "Not a medical device."
 )
-AGREE_IMAGES = 48
+AGREE_IMAGES = 240
 AGREE_PX, AGREE_CONFIDENCE, SOME_CONFIDENCE = 2.0, 0.05, 0.2
 
 
