@@ -52,7 +52,7 @@ class NeedleTipUS(ScriptedLoadableModule):
             "software, not a medical device: do not guide a needle in a person by it.</p>"
         )
         parent.acknowledgementText = _(
-            "The network follows Wang et al., 2024 and 2025 (YOLOT); boxes mark the tip's "
+            "The networks follow Wang et al., 2024 (TipDet) and 2025 (YOLOT); boxes mark the tip's "
             "surroundings, their centre is the tip."
         )
         # Modules are made one after the other; Sample Data may be made later.
