@@ -70,13 +70,7 @@ def draw_tissue(
     rng: np.random.Generator,
 ) -> Tissue:
     """Draw a patient's tissue as seen by a probe."""
-    samples, beams = probe.shape
-    sketch = _Sketch(
-        shape=(samples + 2 * MARGIN, beams + 2 * MARGIN),
-        beam_px=float(probe.lateral_px().mean()),
-        range_db=range_db,
-        rng=rng,
-    )
+    sketch = _Sketch(probe, range_db, rng)
     # A stream of its own: tissue that is no phantom stays the same.
     if rng.spawn(1)[0].random() < settings.phantom_share:
         sketch.phantom()
@@ -89,7 +83,7 @@ def draw_tissue(
     return sketch.tissue(spread)
 
 
-def draw_reflectors(
+def draw_lines(
     settings: TissueSettings,
     probe: Probe,
     spread: PointSpread,
@@ -97,29 +91,20 @@ def draw_reflectors(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Draw streaks and sheets alone, as echoes (samples, beams, 2) to be added to tissue."""
-    samples, beams = probe.shape
-    sketch = _Sketch(
-        shape=(samples + 2 * MARGIN, beams + 2 * MARGIN),
-        beam_px=float(probe.lateral_px().mean()),
-        range_db=range_db,
-        rng=rng,
-    )
+    sketch = _Sketch(probe, range_db, rng)
     sketch.streaks(draw_int(rng, settings.streaks))
     sketch.fascia(draw_int(rng, settings.fascia))
-    return sketch.reflections(spread)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return sketch.line_echoes(spread)[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 class _Sketch:
     """Levels (dB) and reflectors (amplitudes a line) being drawn, later made into echoes."""
 
-    def __init__(
-        self,
-        shape: tuple[int, int],
-        beam_px: float,
-        range_db: float,
-        rng: np.random.Generator,
-    ) -> None:
-        self.shape, self.beam_px, self.range_db, self.rng = shape, beam_px, range_db, rng
+    def __init__(self, probe: Probe, range_db: float, rng: np.random.Generator) -> None:
+        samples, beams = probe.shape
+        self.shape = shape = (samples + 2 * MARGIN, beams + 2 * MARGIN)
+        self.beam_px = float(probe.lateral_px().mean())
+        self.range_db, self.rng = range_db, rng
         self.level = np.full(shape, -rng.uniform(0.66, 0.86) * range_db, np.float32)
         self.lines = np.zeros(shape, np.float32)
         self.slope = rng.normal(0, 0.08)
@@ -273,16 +258,16 @@ class _Sketch:
         strength = amplitude(self.level).astype(np.float32)[..., None]
         gain = spread.speckle_gain(rows, -MARGIN)
         white = self.rng.standard_normal((*self.shape, 2), dtype=np.float32)
-        scatterers = white * strength * gain + self._reflectors(spread)
+        scatterers = white * strength * gain + self._line_scatterers(spread)
         steady = spread.apply(scatterers, -MARGIN)
         passing = speckle(self.shape, spread, self.rng, MARGIN) * strength
         return Tissue(steady, passing, MARGIN)
 
-    def reflections(self, spread: PointSpread) -> np.ndarray:
+    def line_echoes(self, spread: PointSpread) -> np.ndarray:
         """Send the lines alone through the point spread."""
-        return spread.apply(self._reflectors(spread), -MARGIN)
+        return spread.apply(self._line_scatterers(spread), -MARGIN)
 
-    def _reflectors(self, spread: PointSpread) -> np.ndarray:
+    def _line_scatterers(self, spread: PointSpread) -> np.ndarray:
         angle = 1.2 * smooth_noise(self.shape, (8, 24), self.rng)
         lines = np.stack([np.cos(angle), np.sin(angle)], -1) * self.lines[..., None]
         # A line's peak behind the point spread is 1 / (sqrt(2 pi) axial width).

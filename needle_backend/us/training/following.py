@@ -89,7 +89,7 @@ def threshold_when_followed(sequences: Sequence[LookedAt]) -> tuple[float, dict[
     """
     for threshold in map(float, _THRESHOLDS):
         shown = [(one, followed(one.answers, one.size, threshold, TIPDET)) for one in sequences]
-        if _likely_share([_false_tips(one, answers) for one, answers in shown]) <= FALSE_SHARE:
+        if _share_in_most_sets([_false_tips(*one) for one in shown]) <= FALSE_SHARE:
             break
     return threshold, frame_figures(
         [frame for one, answers in shown for frame in compare(one.frames, answers)]
@@ -106,8 +106,8 @@ def _false_tips(one: LookedAt, answers: Sequence[FrameAnswer]) -> tuple[int, int
     return sum(false), len(false)
 
 
-def _likely_share(false_tips: Sequence[tuple[int, int]]) -> float:
-    """Return the share of false tips that most sets of such sequences stay below."""
+def _share_in_most_sets(false_tips: Sequence[tuple[int, int]]) -> float:
+    """Return the share of false tips that :data:`SURE` of the sets drawn stay below."""
     counts = np.array(false_tips)
     drawn = np.random.default_rng(0).integers(len(counts), size=(DRAWS, len(counts)))
     false, frames = counts[drawn].sum(axis=1).T

@@ -57,12 +57,13 @@ def _part(
     settings: BackgroundSettings,
     rng: np.random.Generator,
 ) -> Recut | None:
-    columns, rows = size
     for attempt in range(_TRIES):
         window = _window(image.shape, size, _SMALLER**attempt, settings, rng)
-        inside = cv2.warpAffine(lit, window, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
         scale = 1 / float(np.sqrt(abs(np.linalg.det(window[:, :2]))))
-        if inside.mean() < _INSIDE or scale > settings.enlarged_most:
+        if scale > settings.enlarged_most:
+            continue
+        inside = cv2.warpAffine(lit, window, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+        if inside.mean() < _INSIDE:
             continue
         picture = cv2.warpAffine(
             image,

@@ -80,11 +80,11 @@ class TissueSettings:
 class BackgroundSettings:
     """How real needle-free images become tissue.
 
-    A ``recut_share`` of the sequences shows parts of the image instead of all of it: of ``part`` of
-    its sides, turned, stretched by up to ``stretch_most`` in one direction, enlarged by no more
-    than ``enlarged_most``, in a ``grown_share`` of them two parts that pass into each other. Into a
-    ``drawn_share`` of all, sheets and streaks of the procedural tissue are drawn, bright lines that
-    are no needles.
+    A ``recut_share`` of the sequences shows parts of the image, where any fit into it, instead of
+    all of it: of ``part`` of its sides, turned, stretched by up to ``stretch_most`` in one
+    direction, enlarged by no more than ``enlarged_most``, in a ``grown_share`` of them two parts
+    that pass into each other. Into a ``drawn_share`` of all, sheets and streaks of the procedural
+    tissue are drawn, bright lines that are no needles.
     """
 
     recut_share: float = 0.0

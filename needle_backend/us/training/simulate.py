@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from needle_backend.core.settings import draw
-from needle_backend.us.training.anatomy import Tissue, draw_reflectors, draw_tissue
+from needle_backend.us.training.anatomy import Tissue, draw_lines, draw_tissue
 from needle_backend.us.training.backgrounds import as_tissue, place
 from needle_backend.us.training.motion import (
     Puncture,
@@ -108,7 +108,7 @@ def _draw_scene(
     else:
         tissue = as_tissue(picture, probe, display, spread, rng)
         if _chance(settings.background.drawn_share, rng):
-            drawn = draw_reflectors(settings.tissue, probe, spread, display.range_db, rng)
+            drawn = draw_lines(settings.tissue, probe, spread, display.range_db, rng)
             tissue = replace(tissue, steady=tissue.steady + drawn)
     curved = isinstance(probe, CurvedProbe)
     depth_mm = draw(rng, look.curved_depth_mm if curved else look.linear_depth_mm)
