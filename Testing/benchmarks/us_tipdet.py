@@ -30,7 +30,7 @@ from needle_backend.core.weights import (
     find_weights,
 )
 from needle_backend.us.detect import TipDetector
-from needle_backend.us.flow import FRAMES_APART
+from needle_backend.us.flow import MOTION_S
 from needle_backend.us.frames import open_frames
 from needle_backend.us.recording import find_tips
 from needle_backend.us.sector import sector_of
@@ -133,6 +133,7 @@ def figures_by_kind(
 def frame_kinds(truth: Path) -> Iterator[str]:
     """Yield of every frame that is compared whether its tip is seen, how well, and if it moves."""
     content = json.loads(truth.read_text(encoding="utf-8"))
+    apart = max(1, round(MOTION_S * content["fps"]))
     scale = SCALE_PX / max(content["size"])
     places = [frame["tip"] or frame["hidden_tip"] for frame in content["frames"]]
     for number, frame in enumerate(content["frames"]):
@@ -141,7 +142,7 @@ def frame_kinds(truth: Path) -> Iterator[str]:
         if not frame["visible"]:
             yield "none" if places[number] is None else "hidden"
             continue
-        before = places[max(0, number - FRAMES_APART)]
+        before = places[max(0, number - apart)]
         way = np.inf if before is None else np.hypot(*np.subtract(places[number], before))
         seen = "faint" if frame["contrast"] < FAINT_CONTRAST else "plain"
         yield f"{seen}, {'moving' if scale * way >= MOVING_PX else 'still'}"

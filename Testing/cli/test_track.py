@@ -27,7 +27,7 @@ class StandInDetector:
     def __init__(self):
         self.images = []
 
-    def detect(self, image):
+    def detect(self, image, time_s):
         self.images.append(image)
         return None if len(self.images) == 2 else Tip(30.0, 20.0, 12.0, 8.0, 0.75)
 
@@ -251,7 +251,7 @@ def test_the_recording_itself_is_never_overwritten(needles, detector, tmp_path):
 
 
 def test_when_the_detector_fails_nothing_is_left(needles, detector, video, tmp_path, monkeypatch):
-    def fail(image):
+    def fail(image, time_s):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(detector, "detect", fail)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from needle_backend.us.flow import FRAMES_APART
+from needle_backend.us.flow import LEAST_MOTION_S
 from needle_backend.us.keyframes import (
     MOST_KEYFRAMES,
     MOVING_PROBABILITY,
@@ -16,20 +17,25 @@ from needle_backend.us.keyframes import (
     with_margin,
 )
 
+FPS = 30.0
+APART = 3
+"""So many frames make up the least time between two."""
+
 
 @given(st.lists(st.floats(0, 1), max_size=60))
-def test_the_newest_frames_with_motion_are_kept_some_frames_apart(probabilities):
+def test_the_newest_frames_with_motion_are_kept_some_time_apart(probabilities):
+    assert (APART - 1) / FPS < LEAST_MOTION_S <= APART / FPS
     memory = KeyframeMemory()
     for frame, moving in enumerate(probabilities):
-        memory.offer(frame, moving, torch.tensor(frame))
+        memory.offer(frame / FPS, moving, torch.tensor(frame))
     kept = [int(view) for view in memory.views]
     now = len(probabilities)
-    assert memory.ages(now) == tuple(now - frame for frame in kept)
+    assert memory.ages_s(now / FPS) == pytest.approx([(now - frame) / FPS for frame in kept])
     assert len(kept) == len(memory) <= MOST_KEYFRAMES
     assert all(probabilities[frame] > MOVING_PROBABILITY for frame in kept)
-    assert all(new - old >= FRAMES_APART for new, old in zip(kept, kept[1:], strict=False))
+    assert all(new - old >= APART for new, old in zip(kept, kept[1:], strict=False))
     moving = [frame for frame, p in enumerate(probabilities) if p > MOVING_PROBABILITY]
-    assert not moving or kept[0] > moving[-1] - FRAMES_APART, "none that is newer was left out"
+    assert not moving or kept[0] > moving[-1] - APART, "none that is newer was left out"
 
 
 def grid(rows: int, columns: int) -> torch.Tensor:

@@ -29,7 +29,7 @@ class FailingOnGpus:
     def reset(self):
         FailingOnGpus.resets += 1
 
-    def detect(self, frame):
+    def detect(self, frame, time_s):
         if self.device != "cpu":
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
         return TIP

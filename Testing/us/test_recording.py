@@ -18,7 +18,7 @@ class Brightest:
     def __init__(self):
         self.shapes = []
 
-    def detect(self, image):
+    def detect(self, image, time_s):
         self.shapes.append(image.shape)
         row, column = np.unravel_index(image.argmax(), image.shape)
         return Tip(float(column), float(row), 8.0, 6.0, 0.9) if image.max() == 255 else None

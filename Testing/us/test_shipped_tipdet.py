@@ -57,7 +57,10 @@ def needle_pushed_through_speckle(frames: int) -> list[np.ndarray]:
 
 def test_a_needle_that_is_pushed_is_found(weights):
     detector = VideoTipDetector(device="cpu")
-    answers = [detector.detect(frame) for frame in needle_pushed_through_speckle(16)]
+    answers = [
+        detector.detect(frame, number / 30)
+        for number, frame in enumerate(needle_pushed_through_speckle(16))
+    ]
     assert detector.answers_as == AS_TIPDET, "the needle was seen to move"
     tip = answers[-1]
     assert tip is not None

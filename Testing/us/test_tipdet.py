@@ -16,7 +16,7 @@ from needle_backend.core.errors import InputError
 from needle_backend.core.weights import sha256_of
 from needle_backend.us.candidates import candidates_of
 from needle_backend.us.detect import TipDetector
-from needle_backend.us.flow import FRAMES_APART, motion_image
+from needle_backend.us.flow import motion_image
 from needle_backend.us.keyframes import KeyframeMemory, with_margin
 from needle_backend.us.live import make_detector
 from needle_backend.us.network import Yolot
@@ -29,10 +29,14 @@ from needle_backend.us.tips import (
     AS_YOLOT,
     TIPDET,
     YOLOT,
+    Tip,
     TrackOptions,
 )
 
 INPUT_PX = 64
+FPS = 30.0
+APART = 3
+"""Frames that make up the time over which motion is seen."""
 
 
 def some_network() -> TipDet:
@@ -80,15 +84,22 @@ def frames() -> list[np.ndarray]:
     return drawn
 
 
+def shown(
+    detector: VideoTipDetector, frames: list[np.ndarray], fps: float = FPS
+) -> list[Tip | None]:
+    """Return what a detector answers to frames at a steady rate."""
+    return [detector.detect(frame, number / fps) for number, frame in enumerate(frames)]
+
+
 def test_until_it_has_seen_enough_it_answers_with_what_it_has(weights, frames):
     detector = VideoTipDetector(weights, "cpu", threshold=0.0)
     ways = []
-    for frame in frames:
-        detector.detect(frame)
+    for number, frame in enumerate(frames):
+        detector.detect(frame, number / FPS)
         ways.append(detector.answers_as)
     assert ways[:4] == [AS_YOLOT, AS_YOLOT, AS_YOLOT, AS_TWO_STREAMS]
     assert ways[-1] == AS_TIPDET
-    assert detector.ways[AS_YOLOT] == FRAMES_APART
+    assert detector.ways[AS_YOLOT] == APART
     assert sum(detector.ways.values()) == len(frames)
 
 
@@ -98,8 +109,8 @@ def test_its_first_answers_are_yolots(tmp_path, frames):
     network.streams.image.load_state_dict(load_file(yolot))
     alone = TipDetector(str(yolot), "cpu", threshold=0.0)
     video = VideoTipDetector(write_tipdet(tmp_path, network), "cpu", threshold=0.0)
-    for frame in frames[:FRAMES_APART]:
-        ours, theirs = video.detect(frame), alone.detect(frame)
+    for ours, frame in zip(shown(video, frames[:APART]), frames, strict=False):
+        theirs = alone.detect(frame)
         assert (ours.x, ours.y) == pytest.approx((theirs.x, theirs.y), abs=1e-3)
         assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-5)
 
@@ -107,7 +118,7 @@ def test_its_first_answers_are_yolots(tmp_path, frames):
 @torch.inference_mode()
 def test_a_stream_gets_the_answers_of_all_its_frames_at_once(weights, frames):
     detector = VideoTipDetector(weights, "cpu", threshold=0.0)
-    streamed = [detector.detect(frame) for frame in frames][FRAMES_APART:]
+    streamed = shown(detector, frames)[APART:]
 
     network = some_network()
     squares, placed = zip(*(letterbox(frame, INPUT_PX) for frame in frames), strict=True)
@@ -116,12 +127,12 @@ def test_a_stream_gets_the_answers_of_all_its_frames_at_once(weights, frames):
     sight = network.streams(grey, motion_input(torch.from_numpy(motion)))
     views, memory = with_margin(sight.view), KeyframeMemory()
     for number, candidates in enumerate(candidates_of(sight.maps)):
-        frame, view = number + FRAMES_APART, views[number : number + 1]
+        frame, view = number + APART, views[number : number + 1]
         confidence = candidates.confidence
         if len(memory):
-            ages = memory.ages(frame)
-            confidence = judged(network.attention, candidates, view, memory.views, ages)
-        memory.offer(frame, float(torch.sigmoid(sight.moving[number])), view[0])
+            ages_s = memory.ages_s(frame / FPS)
+            confidence = judged(network.attention, candidates, view, memory.views, ages_s)
+        memory.offer(frame / FPS, float(torch.sigmoid(sight.moving[number])), view[0])
         tip = streamed[number]
         best = int(confidence.argmax())
         box = placed[frame].to_source(candidates.boxes[best : best + 1].numpy())[0]
@@ -131,28 +142,42 @@ def test_a_stream_gets_the_answers_of_all_its_frames_at_once(weights, frames):
 
 def test_after_a_reset_or_another_size_it_remembers_nothing(weights, frames):
     detector = VideoTipDetector(weights, "cpu", threshold=0.0)
-    first = [detector.detect(frame) for frame in frames]
+    first = shown(detector, frames)
     detector.reset()
-    assert [detector.detect(frame) for frame in frames] == first
-    detector.detect(frames[0][:, :-8])
+    assert shown(detector, frames) == first
+    detector.detect(frames[0][:, :-8], 1.0)
     assert detector.answers_as == AS_YOLOT
+
+
+def test_where_the_time_goes_back_another_stream_begins(weights, frames):
+    detector = VideoTipDetector(weights, "cpu", threshold=0.0)
+    first = shown(detector, frames)
+    assert shown(detector, frames) == first
+
+
+def test_motion_is_that_of_a_tenth_of_a_second_at_any_rate(weights, frames):
+    usual = VideoTipDetector(weights, "cpu", threshold=0.0)
+    slow = VideoTipDetector(weights, "cpu", threshold=0.0)
+    at_30_fps = shown(usual, [frame for frame in frames for _ in range(APART)])
+    at_10_fps = shown(slow, frames, FPS / APART)
+    assert slow.ways[AS_YOLOT] == 1, "the second frame is a tenth of a second later already"
+    assert at_10_fps[1:3] == at_30_fps[APART : 3 * APART : APART]
 
 
 def test_a_frame_that_is_refused_is_no_part_of_the_stream(weights, frames):
     detector = VideoTipDetector(weights, "cpu", threshold=0.0)
-    for frame in frames[:3]:
-        detector.detect(frame)
+    shown(detector, frames[:APART])
     with pytest.raises(InputError):
-        detector.detect(np.zeros((48, 80, 3), np.uint8))
-    detector.detect(frames[3])
+        detector.detect(np.zeros((48, 80, 3), np.uint8), APART / FPS)
+    detector.detect(frames[APART], APART / FPS)
     assert detector.answers_as == AS_TWO_STREAMS
 
 
 def test_first_frames_count_from_yolots_threshold(tmp_path, frames):
     path = write_tipdet(tmp_path, some_network(), threshold=0.0, yolot_threshold=1.0)
     detector = VideoTipDetector(path, "cpu")
-    answers = [detector.detect(frame) is not None for frame in frames]
-    assert answers == [False] * FRAMES_APART + [True] * (len(frames) - FRAMES_APART)
+    answers = [tip is not None for tip in shown(detector, frames)]
+    assert answers == [False] * APART + [True] * (len(frames) - APART)
 
 
 def test_the_model_that_is_asked_for_is_the_one_that_looks(weights, tmp_path):

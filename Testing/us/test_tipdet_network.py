@@ -12,6 +12,7 @@ from needle_backend.us.candidates import (
     candidates_of,
     confidence_logit,
 )
+from needle_backend.us.flow import MOTION_S
 from needle_backend.us.network import Yolot, decode
 from needle_backend.us.tipdet_network import (
     ATTENTION_HEADS,
@@ -70,10 +71,10 @@ class Inputs:
         self.numbers = torch.randn(2, 5, CANDIDATE_NUMBERS)
         self.here = torch.randn(2, 5, VIEW_CHANNELS)
         self.around = torch.randn(2, 5, 3, 81, VIEW_CHANNELS)
-        self.ages = torch.tensor([[3.0, 6.0, 30.0], [12.0, -1.0, -1.0]])
+        self.ages_s = torch.tensor([[0.1, 0.2, 1.0], [0.4, -1.0, -1.0]])
 
     def all(self) -> tuple[torch.Tensor, ...]:
-        return self.numbers, self.here, self.around, self.ages
+        return self.numbers, self.here, self.around, self.ages_s
 
 
 def trained_a_little() -> KeyframeAttention:
@@ -102,7 +103,7 @@ def test_attention_is_what_keys_and_values_written_out_would_give():
     attention, inputs = trained_a_little(), Inputs()
     n, m, k, p, _ = inputs.around.shape
     here, around = attention.normal(inputs.here), attention.normal(inputs.around)
-    age = torch.log1p(inputs.ages.clamp(min=0) / 3)[:, None, :, None, None, None]
+    age = torch.log1p(inputs.ages_s.clamp(min=0) / MOTION_S)[:, None, :, None, None, None]
 
     def written_out(part):
         shown = torch.einsum("hdc,nmkpc->nmkphd", part.shown, around)
@@ -114,7 +115,7 @@ def test_attention_is_what_keys_and_values_written_out_would_give():
     keys = torch.cat([written_out(attention.key), nothing], dim=1)
     values = torch.cat([written_out(attention.value), torch.zeros_like(nothing)], dim=1)
     query = attention.query(here).reshape(n * m, 1, ATTENTION_HEADS, HEAD_CHANNELS)
-    there = (inputs.ages >= 0)[:, None, :, None].expand(n, m, k, p).reshape(n * m, 1, 1, k * p)
+    there = (inputs.ages_s >= 0)[:, None, :, None].expand(n, m, k, p).reshape(n * m, 1, 1, k * p)
     found = F.scaled_dot_product_attention(
         *(one.transpose(1, 2) for one in (query, keys, values)),
         attn_mask=F.pad(there, (0, 1), value=True),

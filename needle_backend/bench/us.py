@@ -36,7 +36,9 @@ def bench_us(weights: str | None, device: str, repeats: int) -> dict[str, Any]:
         detectors["bf16"] = half
     measured = {"letterbox": latencies(lambda: letterbox(frame, half.input_px), repeats)}
     for name, detector in detectors.items():
-        measured[f"frame_to_box_{name}"] = latencies(lambda d=detector: d.detect(frame), repeats)
+        measured[f"frame_to_box_{name}"] = latencies(
+            lambda d=detector: d.detect(frame, 0.0), repeats
+        )
         measured[f"network_{name}"] = latencies(lambda d=detector: _maps(d, frame), repeats)
     measured["plain_network"] = latencies(_plain(weights, device, half.input_px), repeats)
     timings = {

@@ -77,8 +77,10 @@ class TipDetector:
         self._network = for_prediction(network, self.bf16)
         self._best_boxes = best_boxes_on(self._network, self.input_px)
 
-    def detect(self, image: np.ndarray) -> Tip | None:
+    def detect(self, image: np.ndarray, time_s: float = 0.0) -> Tip | None:
         """Return the tip in a grey uint8 frame [row, column], or None when there is none.
+
+        Its time means nothing to YOLOT.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""How a needle moves against its surroundings: optical flow over three frames, as an image.
+"""How a needle moves against its surroundings: optical flow over a tenth of a second, as an image.
 
 TipDet (Wang et al. 2024) shows its second stream Farneback's flow in colours, hue for direction and
 saturation for speed. Here its two components keep their signs instead, so that no direction is
@@ -12,8 +12,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-FRAMES_APART = 3
-"""The frame before is so many frames old: 0.1 s at 30 frames/s."""
+MOTION_S = 0.1
+"""About so much time lies between the two frames."""
+
+LEAST_MOTION_S = 0.07
+"""A frame that is younger shows too little motion."""
 
 STILL = 128
 """Value of every channel where nothing moves."""
@@ -33,7 +36,7 @@ def motion_image(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     before, now
-        Grey, uint8 [row, column], :data:`FRAMES_APART` frames apart.
+        Grey, uint8 [row, column], about :data:`MOTION_S` apart.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 Adaptive keyframes of TipDet (Wang et al. 2024): a frame is one when the network says that a needle
 moves in it; the four newest are kept. Neighbouring frames of a stream show nearly the same, so that
-keyframes also lie a few frames apart.
+keyframes also lie some time apart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 import torch
 import torch.nn.functional as F
 
-from needle_backend.us.flow import FRAMES_APART
+from needle_backend.us.flow import LEAST_MOTION_S
 
 MOST_KEYFRAMES = 4
 MOVING_PROBABILITY = 0.5
@@ -26,7 +26,7 @@ class KeyframeMemory:
     """The newest keyframes of one stream."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[int, torch.Tensor]] = deque(maxlen=MOST_KEYFRAMES)
+        self._kept: deque[tuple[float, torch.Tensor]] = deque(maxlen=MOST_KEYFRAMES)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -36,16 +36,16 @@ class KeyframeMemory:
         """What was seen in each, newest first."""
         return tuple(view for _, view in reversed(self._kept))
 
-    def ages(self, frame: int) -> tuple[int, ...]:
-        """Return how many frames before ``frame`` each was, newest first."""
-        return tuple(frame - number for number, _ in reversed(self._kept))
+    def ages_s(self, time_s: float) -> tuple[float, ...]:
+        """Return how long before ``time_s`` each was, newest first."""
+        return tuple(time_s - kept_s for kept_s, _ in reversed(self._kept))
 
-    def offer(self, frame: int, moving: float, view: torch.Tensor) -> None:
+    def offer(self, time_s: float, moving: float, view: torch.Tensor) -> None:
         """Keep what was seen in a frame when a needle moves in it with the probability given."""
         if moving <= MOVING_PROBABILITY:
             return
-        if not self._kept or frame - self._kept[-1][0] >= FRAMES_APART:
-            self._kept.append((frame, view))
+        if not self._kept or time_s - self._kept[-1][0] >= LEAST_MOTION_S:
+            self._kept.append((time_s, view))
 
 
 def with_margin(view: torch.Tensor) -> torch.Tensor:

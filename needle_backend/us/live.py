@@ -60,7 +60,7 @@ class LiveDetector:
             if not self._time_s <= time_s <= self._time_s + LONGEST_GAP_S:
                 detector.reset()
             self._time_s = time_s
-            return detector.detect(frame)
+            return detector.detect(frame, time_s)
         except RuntimeError as error:  # as all of torch's and CUDA's errors are
             given_up = None if self._detector is None else self._detector.device
             if given_up in (None, "cpu"):
@@ -68,7 +68,7 @@ class LiveDetector:
             reason = " ".join(str(error).splitlines()[:1])[:120] or type(error).__name__
             sentence = f"{given_up} cannot be used ({reason}), so the CPU computes instead."
             self._use(replace(options, device="cpu"), (sentence,))
-            return self._detector.detect(frame)
+            return self._detector.detect(frame, time_s)
 
     def _use(self, options: TrackOptions, warnings: tuple[str, ...]) -> None:
         self._detector = make_detector(options)

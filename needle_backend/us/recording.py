@@ -16,9 +16,9 @@ from needle_backend.us.track import Tracker
 
 
 class Detector(Protocol):
-    """What finds the tip in one grey uint8 frame [row, column]."""
+    """What finds the tip in a stream's next grey uint8 frame [row, column]."""
 
-    def detect(self, image: np.ndarray) -> Tip | None:
+    def detect(self, image: np.ndarray, time_s: float) -> Tip | None:
         """Return the tip in pixels of the image, None when there is none."""
 
 
@@ -51,7 +51,7 @@ def find_tips(
     """
     x0, y0 = sector.rect[:2]
     for frame in source:
-        tip = detector.detect(sector.crop(frame.image))
+        tip = detector.detect(sector.crop(frame.image), frame.time_s)
         if tip is not None:
             tip = replace(tip, x=tip.x + x0, y=tip.y + y0)
         if tracker is not None:

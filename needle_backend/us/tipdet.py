@@ -12,7 +12,7 @@ from needle_backend.core.device import choose_device, leave_cores_free
 from needle_backend.core.folding import fold_batch_norms
 from needle_backend.core.weights import DEFAULT_TIPDET_WEIGHTS, find_weights
 from needle_backend.us.candidates import Candidates, candidates_of
-from needle_backend.us.flow import FRAMES_APART, motion_image
+from needle_backend.us.flow import LEAST_MOTION_S, MOTION_S, motion_image
 from needle_backend.us.keyframes import KeyframeMemory, view_at, windows, with_margin
 from needle_backend.us.network import maps_both_ways
 from needle_backend.us.preprocess import Letterbox, letterbox, normalised
@@ -24,7 +24,7 @@ from needle_backend.us.weights import load_tipdet
 class VideoTipDetector:
     """TipDet with its weights on a device, for the frames of one stream in their order.
 
-    Until it has seen enough it answers with what it has: the first three frames as YOLOT does, the
+    Until it has seen enough it answers with what it has: the first frames as YOLOT does, the
     next ones by two streams, and from the first keyframe on as TipDet.
 
     Parameters
@@ -79,15 +79,14 @@ class VideoTipDetector:
         self.answers_as = AS_YOLOT
         self.ways: Counter[str] = Counter()
         self._size: tuple[int, ...] | None = None
-        self._frame = 0
-        self._squares: deque[np.ndarray] = deque(maxlen=FRAMES_APART)
+        self._squares: deque[tuple[float, np.ndarray]] = deque()
         self._memory = KeyframeMemory()
 
     @torch.inference_mode()
-    def detect(self, image: np.ndarray) -> Tip | None:
+    def detect(self, image: np.ndarray, time_s: float) -> Tip | None:
         """Return the tip in the next grey uint8 frame [row, column], or None.
 
-        Frames of another size are another stream.
+        Frames of another size, or of an earlier time than the one before, are another stream.
 
         Raises
         ------
@@ -95,39 +94,52 @@ class VideoTipDetector:
             When the image is not a grey one of a usable size.
         """
         square, frame = letterbox(image, self.input_px)
-        if image.shape != self._size:
+        if image.shape != self._size or (self._squares and time_s < self._squares[-1][0]):
             self.reset()
             self._size = image.shape
-        candidates, confidence = self._look(square)
+        candidates, confidence = self._look(square, time_s)
         self.ways[self.answers_as] += 1
-        self._squares.append(square)
-        self._frame += 1
+        self._squares.append((time_s, square))
         return self._best(candidates, confidence, frame)
 
-    def _look(self, square: np.ndarray) -> tuple[Candidates, torch.Tensor]:
+    def _look(self, square: np.ndarray, time_s: float) -> tuple[Candidates, torch.Tensor]:
         """Return a square's candidates, and how sure each is in the end."""
         streams = self._network.streams
         grey = normalised(torch.from_numpy(square)[None].to(self.device))
-        if len(self._squares) < FRAMES_APART:
+        before = self._before(time_s)
+        if before is None:
             self.answers_as = AS_YOLOT
             (candidates,) = candidates_of(maps_both_ways(streams.image, grey))
             return candidates, candidates.confidence
         image = streams.image.grey_features(grey)
-        motion = torch.from_numpy(motion_image(self._squares[0], square))[None].to(self.device)
+        motion = torch.from_numpy(motion_image(before, square))[None].to(self.device)
         sight = streams.joined(image, motion_input(motion))
         (candidates,) = candidates_of(sight.maps)
         view = with_margin(sight.view)
-        confidence = self._judged(candidates, view)
-        self._memory.offer(self._frame, float(torch.sigmoid(sight.moving[0])), view[0])
+        confidence = self._judged(candidates, view, time_s)
+        self._memory.offer(time_s, float(torch.sigmoid(sight.moving[0])), view[0])
         return candidates, confidence
 
-    def _judged(self, candidates: Candidates, view: torch.Tensor) -> torch.Tensor:
+    def _before(self, time_s: float) -> np.ndarray | None:
+        """Return the square that is nearest to :data:`MOTION_S` old; None where all are younger.
+
+        What will not be asked for again is forgotten.
+        """
+        old_enough = [kept for kept in self._squares if time_s - kept[0] >= LEAST_MOTION_S]
+        if not old_enough:
+            return None
+        nearest = min(old_enough, key=lambda kept: abs(time_s - kept[0] - MOTION_S))
+        while self._squares[0] is not nearest:
+            self._squares.popleft()
+        return nearest[1]
+
+    def _judged(self, candidates: Candidates, view: torch.Tensor, time_s: float) -> torch.Tensor:
         if not len(self._memory):
             self.answers_as = AS_TWO_STREAMS
             return candidates.confidence
         self.answers_as = AS_TIPDET
-        ages = self._memory.ages(self._frame)
-        return judged(self._network.attention, candidates, view, self._memory.views, ages)
+        ages_s = self._memory.ages_s(time_s)
+        return judged(self._network.attention, candidates, view, self._memory.views, ages_s)
 
     def _best(
         self, candidates: Candidates, confidence: torch.Tensor, frame: Letterbox
@@ -147,7 +159,7 @@ def judged(
     candidates: Candidates,
     view: torch.Tensor,
     keyframes: Sequence[torch.Tensor],
-    ages: Sequence[int],
+    ages_s: Sequence[float],
 ) -> torch.Tensor:
     """Return the confidence (m,) of candidates after a look at some keyframes.
 
@@ -155,14 +167,14 @@ def judged(
     ----------
     view
         (1, h + 8, w + 8, channels) what the frame itself shows, see :func:`.keyframes.with_margin`.
-    keyframes, ages
-        What each shows, likewise but for the first dimension, and how many frames ago it was.
+    keyframes, ages_s
+        What each shows, likewise but for the first dimension, and how long ago it was.
     """
     logits = attention(
         candidates.numbers[None],
         view_at(view, candidates.cells)[None, :, 0],
         windows(torch.stack(tuple(keyframes)), candidates.cells)[None],
-        torch.tensor([list(ages)], dtype=torch.float32, device=view.device),
+        torch.tensor([list(ages_s)], dtype=torch.float32, device=view.device),
     )
     return torch.sigmoid(logits[0])
 

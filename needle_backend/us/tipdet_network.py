@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from needle_backend.us.candidates import CANDIDATE_NUMBERS, confidence_logit
-from needle_backend.us.flow import STILL
+from needle_backend.us.flow import MOTION_S, STILL
 from needle_backend.us.keyframes import NEIGHBOURHOOD_CELLS
 from needle_backend.us.network import WIDTHS, Backbone, Convolution, Head, Yolot
 
@@ -123,7 +123,7 @@ class KeyframeAttention(nn.Module):
         numbers: torch.Tensor,
         here: torch.Tensor,
         around: torch.Tensor,
-        ages: torch.Tensor,
+        ages_s: torch.Tensor,
     ) -> torch.Tensor:
         """Return the new logits of confidence (n, most).
 
@@ -135,14 +135,14 @@ class KeyframeAttention(nn.Module):
             (n, most, VIEW_CHANNELS): the frame's own view at the candidates.
         around
             (n, most, keyframes, 81, VIEW_CHANNELS), see :func:`.keyframes.windows`.
-        ages
-            (n, keyframes) how many frames ago each was; below 0 where there is none.
+        ages_s
+            (n, keyframes) how long ago each was; below 0 where there is none.
         """
         here, around = self.normal(here), self.normal(around)
-        age = torch.log1p(ages.clamp(min=0) / 3.0)
+        age = torch.log1p(ages_s.clamp(min=0) / MOTION_S)
         query = self.query(here).unflatten(-1, (ATTENTION_HEADS, HEAD_CHANNELS))
         scores = self.key.scores(query, around, age)
-        scores = scores.masked_fill((ages < 0)[:, None, None, :, None], -torch.inf)
+        scores = scores.masked_fill((ages_s < 0)[:, None, None, :, None], -torch.inf)
         none = (query * self.nothing).sum(-1, keepdim=True)
         scores = torch.cat([scores.flatten(3), none], dim=-1) / HEAD_CHANNELS**0.5
         weights = scores.softmax(-1)[..., :-1].unflatten(-1, around.shape[2:4])

@@ -13,7 +13,7 @@ import numpy as np
 from needle_backend.core.errors import InputError
 from needle_backend.core.files import written_whole
 from needle_backend.core.settings import draw
-from needle_backend.us.flow import FRAMES_APART, STILL, motion_image
+from needle_backend.us.flow import MOTION_S, STILL, motion_image
 from needle_backend.us.training.dataset import (
     AugmentSettings,
     ImageSet,
@@ -31,7 +31,7 @@ MOVING_PX = 2.0
 
 @dataclass(frozen=True)
 class MotionSet:
-    """Sequences taken every tenth of a second, as :data:`FRAMES_APART` frames of a stream are.
+    """Sequences taken every tenth of a second, see :data:`.flow.MOTION_S`.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def load_motion_set(folder: Path, size_px: int, cache: Path) -> MotionSet:
 def _frames_a_tenth(truth: Path) -> int:
     """Return how many of a sequence's frames are a tenth of a second."""
     fps = float(json.loads(truth.read_text(encoding="utf-8")).get("fps") or USUAL_FPS)
-    return max(1, round(FRAMES_APART * fps / USUAL_FPS))
+    return max(1, round(MOTION_S * fps))
 
 
 def _cache_motion(images: ImageSet, pairs: Sequence[tuple[int, int]], path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from needle_backend.us.candidates import MOST_CANDIDATES, Candidates, candidates_of
-from needle_backend.us.flow import FRAMES_APART
+from needle_backend.us.flow import MOTION_S
 from needle_backend.us.keyframes import (
     MARGIN_CELLS,
     MOST_KEYFRAMES,
@@ -46,8 +46,8 @@ class Moment:
         Its candidates.
     right
         (m,) whether each is at a tip.
-    keyframes, ages
-        Which of the views its keyframes are, newest first, and how many frames ago each was.
+    keyframes, ages_s
+        Which of the views its keyframes are, newest first, and how long ago each was.
     tips
         (n, 4) centre x, centre y, width, height.
     """
@@ -56,7 +56,7 @@ class Moment:
     candidates: Candidates
     right: np.ndarray
     keyframes: tuple[int, ...]
-    ages: tuple[int, ...]
+    ages_s: tuple[float, ...]
     tips: np.ndarray
 
 
@@ -97,7 +97,7 @@ def see_sequences(network: TwoStream, parts: Sequence[MotionPart], path: Path) -
 def _moments(
     network: TwoStream, images: MotionSet, frames: Sequence[int], views: np.ndarray, first: int
 ) -> Iterator[Moment]:
-    """Yield a sequence's frames, which lie ``FRAMES_APART`` frames of a stream apart."""
+    """Yield a sequence's frames, which lie :data:`MOTION_S` apart."""
     memory = KeyframeMemory()
     step = 0
     for sight, chosen in sights(network, images, frames):
@@ -106,16 +106,16 @@ def _moments(
         for row, candidates in enumerate(candidates_of(sight.maps)):
             views[first + step] = seen[row]
             tips = images.images.boxes[chosen[row]]
-            frame = step * FRAMES_APART
+            time_s = step * MOTION_S
             yield Moment(
                 first + step,
                 candidates,
                 _is_right(candidates, tips),
                 tuple(first + int(place) for place in memory.views),
-                memory.ages(frame),
+                memory.ages_s(time_s),
                 tips,
             )
-            memory.offer(frame, moving[row], torch.tensor(step))
+            memory.offer(time_s, moving[row], torch.tensor(step))
             step += 1
 
 
@@ -152,16 +152,16 @@ class Moments(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         moment = self._usable[index]
         cells = moment.candidates.cells
-        ages = torch.full((MOST_KEYFRAMES,), float(NO_KEYFRAME))
+        ages_s = torch.full((MOST_KEYFRAMES,), float(NO_KEYFRAME))
         kept = self._rng.random(MOST_KEYFRAMES) >= self._forgotten_share
-        for place, age in enumerate(moment.ages):
-            ages[place] = age if kept[place] else NO_KEYFRAME
+        for place, age in enumerate(moment.ages_s):
+            ages_s[place] = age if kept[place] else NO_KEYFRAME
         shown = [*moment.keyframes, *[moment.view] * (MOST_KEYFRAMES - len(moment.keyframes))]
         views = torch.from_numpy(self._seen.views[[moment.view, *shown]])
         return {
             "numbers": moment.candidates.numbers,
             "here": view_at(views[:1], cells)[:, 0].float(),
             "around": windows(views[1:], cells).float(),
-            "ages": ages,
+            "ages_s": ages_s,
             "right": torch.from_numpy(moment.right).float(),
         }

@@ -72,7 +72,7 @@ class RescoringModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
         """Cross entropy of each candidate's confidence."""
-        logits = self.network(*(batch[name] for name in ("numbers", "here", "around", "ages")))
+        logits = self.network(*(batch[name] for name in ("numbers", "here", "around", "ages_s")))
         loss = F.binary_cross_entropy_with_logits(logits, batch["right"])
         self.log("loss", loss, on_step=False, on_epoch=True)
         return loss
@@ -118,7 +118,7 @@ def compared(seen: RescoringSet, attention: KeyframeAttention | None) -> list[Co
             view, *keyframes = torch.from_numpy(
                 seen.views[[moment.view, *moment.keyframes]]
             ).float()
-            confidence = judged(attention, moment.candidates, view[None], keyframes, moment.ages)
+            confidence = judged(attention, moment.candidates, view[None], keyframes, moment.ages_s)
         side = seen.side_px
         frames.append(surest_box(moment.candidates.boxes, confidence, moment.tips, side))
     return frames
