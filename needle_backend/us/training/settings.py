@@ -97,6 +97,23 @@ class BackgroundSettings:
 
 
 @dataclass(frozen=True)
+class SweepSettings:
+    """How a probe is moved across the tissue, in a ``share`` of the sequences.
+
+    Then another plane, whose tissue lies ``apart_px`` beside and is bent by ``bent_px``, takes the
+    place of what is seen, and this that of the other, about ``planes_a_second``; what is seen
+    slides along, and up to ``contact_db`` are lost where the probe touches badly.
+    """
+
+    share: float = 0.0
+    apart_px: Range = (10, 120)
+    bent_px: Range = (2, 14)
+    planes_a_second: Range = (0.1, 1.2)
+    slide_px_s: Range = (0, 120)
+    contact_db: Range = (0, 6)
+
+
+@dataclass(frozen=True)
 class NeedleSettings:
     """The needle's path and look.
 
@@ -163,5 +180,6 @@ class SimulationSettings:
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     tissue: TissueSettings = field(default_factory=TissueSettings)
     background: BackgroundSettings = field(default_factory=BackgroundSettings)
+    sweep: SweepSettings = field(default_factory=SweepSettings)
     needle: NeedleSettings = field(default_factory=NeedleSettings)
     motion: MotionSettings = field(default_factory=MotionSettings)

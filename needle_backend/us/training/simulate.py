@@ -26,6 +26,7 @@ from needle_backend.us.training.recut import recut
 from needle_backend.us.training.scanner import Scanner
 from needle_backend.us.training.settings import NeedleSettings, SimulationSettings
 from needle_backend.us.training.speckle import Display, PointSpread, amplitude, smooth_series
+from needle_backend.us.training.sweep import Sweep
 from needle_backend.us.training.truth import Contrasts, FrameTruth, draw_box, frame_truths
 
 _TIP_FLICKER_DB = 2.5
@@ -52,6 +53,10 @@ def simulate_sequence(
     times_s = np.arange(settings.sequence.frames) / settings.sequence.fps
     scene = _draw_scene(settings, background, rng)
     shift = draw_shift(settings.tissue, times_s, rng)
+    sweep = None
+    if _chance(settings.sweep.share, rng):
+        sweep = Sweep(settings.sweep, scene.probe, times_s, rng)
+        shift = shift + sweep.slid_px
     moving = TissueMotion(settings.tissue, scene.probe, shift, times_s, rng)
     puncture, echo = None, None
     if rng.random() >= settings.sequence.needle_free_share:
@@ -61,7 +66,7 @@ def simulate_sequence(
         look = draw_look(settings.needle, draw(rng, settings.motion.slice_mm), scene.px_per_mm, rng)
         look = _over_tissue(look, settings.needle, scene, puncture, rng.spawn(1)[0])
         echo = NeedleEcho(look, scene.probe, scene.spread, rng)
-    frames, contrasts = _record(settings, scene, moving, puncture, echo, rng)
+    frames, contrasts = _record(settings, scene, moving, sweep, puncture, echo, rng)
     box = draw_box(settings.sequence.size[0], rng)
     facts = {
         "seed": seed,
@@ -163,6 +168,7 @@ def _record(
     settings: SimulationSettings,
     scene: _Scene,
     moving: TissueMotion,
+    sweep: Sweep | None,
     puncture: Puncture | None,
     echo: NeedleEcho | None,
     rng: np.random.Generator,
@@ -184,7 +190,11 @@ def _record(
     for frame in range(count):
         pose = puncture.poses[frame] if puncture is not None else None
         drag = puncture.drag[frame] if puncture is not None else 0.0
-        tissue = scene.tissue.seen(moving.at(frame, pose, drag), turn[frame])
+        moved = moving.at(frame, pose, drag)
+        if sweep is None:
+            tissue = scene.tissue.seen(moved, turn[frame])
+        else:
+            tissue = sweep.seen(scene.tissue, moved, turn[frame], frame)
         noise = scanner.fresh_noise(probe.shape, rng)
         seen = echo.seen(pose, tip_db[frame]) if echo is not None else None
         both = tissue if seen is None else seen.onto(tissue)
