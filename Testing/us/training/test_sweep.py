@@ -70,7 +70,8 @@ def test_the_needle_slides_with_what_is_seen(background):
     sliding = SweepSettings(share=1.0, slide_px_s=(100, 100))
     places = []
     for settings in (needle, replace(needle, sweep=sliding)):
-        truth = simulate_sequence(settings, 4, background).truth
+        truth = simulate_sequence(settings, 3, background).truth
         tips = np.array([one.tip_xy or one.hidden_tip for one in truth], float)
         places.append(np.hypot(*(tips[-1] - tips[0])))
-    assert places[0] < 5 < places[1]
+    assert places[0] < 5
+    assert places[1] > 30

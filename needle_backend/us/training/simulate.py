@@ -55,7 +55,7 @@ def simulate_sequence(
     shift = draw_shift(settings.tissue, times_s, rng)
     sweep = None
     if _chance(settings.sweep.share, rng):
-        sweep = Sweep(settings.sweep, scene.probe, times_s, rng)
+        sweep = Sweep(settings.sweep, scene.probe, _lines(settings, scene, rng), times_s, rng)
         shift = shift + sweep.slid_px
     moving = TissueMotion(settings.tissue, scene.probe, shift, times_s, rng)
     puncture, echo = None, None
@@ -118,6 +118,11 @@ def _draw_scene(
     curved = isinstance(probe, CurvedProbe)
     depth_mm = draw(rng, look.curved_depth_mm if curved else look.linear_depth_mm)
     return _Scene(probe, spread, display, tissue, probe.shape[0] / depth_mm, background is not None)
+
+
+def _lines(settings: SimulationSettings, scene: _Scene, rng: np.random.Generator) -> np.ndarray:
+    """Draw bright lines into a scene, (samples, beams, 2)."""
+    return draw_lines(settings.tissue, scene.probe, scene.spread, scene.display.range_db, rng)
 
 
 def _placed(

@@ -3,7 +3,7 @@
 A slow warp shows a detector of motion nothing but needles that come and go. Under a moved probe
 tissue does so, too: here one plane gives way to another, place by place, both slide, and the
 contact with the skin changes. There is no volume behind it: the other plane is the same tissue
-seen elsewhere.
+seen elsewhere, with bright lines of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ _MIRRORED_SHARE = 0.4
 class Sweep:
     """One moved probe: what it sees instead, how far it has come by every frame.
 
+    Parameters
+    ----------
+    lines
+        (samples, beams, 2) echoes that only the other plane has.
+
     Attributes
     ----------
     slid_px
@@ -35,9 +40,11 @@ class Sweep:
         self,
         settings: SweepSettings,
         probe: Probe,
+        lines: np.ndarray,
         times_s: np.ndarray,
         rng: np.random.Generator,
     ) -> None:
+        self._lines = Tissue(lines, np.zeros_like(lines), margin=0)
         samples, beams = probe.shape
         beam_px = float(probe.lateral_px().mean())
         depth = np.arange(samples, dtype=np.float32)[:, None]
@@ -67,6 +74,7 @@ class Sweep:
         there = tissue.seen(elsewhere, turn)
         if self._mirrored:
             there = there[:, ::-1]
+        there = there + self._lines.seen(displacement, 0.0)
         wave = np.cos(2 * np.pi * (self._phase + self._come[frame]))
         share = self._below_skin / (1 + np.exp(self._edge * wave))
         first = round(self._contact_beams[frame]) + len(self._contact_db) // 3
