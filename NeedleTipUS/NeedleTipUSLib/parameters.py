@@ -33,7 +33,7 @@ class NeedleTipUSParameters:
     top_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
     right_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
     bottom_px: Annotated[int, WithinRange(0, LARGEST_PX)] = 0
-    model: Annotated[str, Choice([YOLOT, TIPDET])] = TrackOptions.model
+    model: Annotated[str, Choice([YOLOT, TIPDET])] = TIPDET
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = TrackOptions.device
     threshold: Annotated[float, WithinRange(AS_TRAINED, 1.0)] = AS_TRAINED
     weights: str = ""

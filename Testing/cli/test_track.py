@@ -26,6 +26,7 @@ class StandInDetector:
 
     def __init__(self):
         self.images = []
+        self.ways = {"TipDet": 4}
 
     def detect(self, image, time_s):
         self.images.append(image)
@@ -89,7 +90,30 @@ def test_options_reach_the_detector(needles, detector, video, tmp_path):
 
 def test_with_association_fainter_tips_are_asked_for_too(needles, detector, video, tmp_path):
     needles("track", video, "--output", tmp_path / "tips.csv")
-    assert detector.asked == TrackOptions(faint_share=FAINT_SHARE)
+    assert detector.asked == TrackOptions(model="tipdet", faint_share=FAINT_SHARE)
+
+
+@pytest.mark.parametrize(
+    ("options", "model"),
+    [
+        ((), "tipdet"),
+        (("--model", "yolot"), "yolot"),
+        (("--no-association",), "yolot"),
+        (("--weights", "mine"), "yolot"),
+        (("--weights", "mine", "--model", "tipdet"), "tipdet"),
+    ],
+)
+def test_frames_that_follow_one_another_are_tipdets_unless_told_otherwise(
+    options, model, needles, detector, video, tmp_path
+):
+    needles("track", video, "--output", tmp_path / "tips.csv", *options)
+    assert detector.asked.model == model
+
+
+def test_one_image_is_yolots(needles, detector, tmp_path):
+    image = write_images(tmp_path / "one", grey_frames(1)) / "frame_0.png"
+    needles("track", image, "--output", tmp_path / "tips.csv")
+    assert detector.asked.model == "yolot"
 
 
 def test_activation_is_yolots_only(needles, detector, video, tmp_path):

@@ -56,12 +56,13 @@ def track(
         typer.Option(help="Write where the network looks in the frame it is surest of (.png)."),
     ] = None,
     model: Annotated[
-        Model,
+        Model | None,
         typer.Option(
             help="yolot looks at each frame by itself and is fast; tipdet also at how the needle "
-            "moves, and remembers."
+            "moves, and remembers. By default tipdet where frames follow one another; yolot for "
+            "one image, and with --no-association, --activation or --weights."
         ),
-    ] = Model.yolot,
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Least confidence of a tip; that of the weights' card."),
@@ -114,7 +115,7 @@ def track(
     address = parse_address(input)
     files = [] if address is not None else [Path(input)]
     check_outputs(files, [(output, ".csv"), (overlay, ".mp4"), (activation, ".png")])
-    if activation is not None and model is not Model.yolot:
+    if activation is not None and model is Model.tipdet:
         raise InputError("--activation shows where yolot looks; leave --model tipdet out.")
     region = parse_region(crop)
     with ExitStack() as outputs:
@@ -128,6 +129,9 @@ def track(
         sector = sector_of(source, region)
         follows = association and source.count != 1  # one image has none to be seen again in
         faint_share = FAINT_SHARE if follows else 1.0
+        if model is None:
+            sees_motion = follows and activation is None and weights is None
+            model = Model.tipdet if sees_motion else Model.yolot
         options = TrackOptions(weights, device, threshold, model.value, faint_share)
         detector = make_detector(options)
         tracker = None

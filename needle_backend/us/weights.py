@@ -128,7 +128,8 @@ def _rebuilt(
         network.load_state_dict(load_state(weights.path))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{weights.path} and its model card do not describe a {kind} tip detector."
+            f"{weights.path} and its model card do not describe a {kind} tip detector; "
+            "choose other weights or the other model."
         ) from error
     return network.eval().to(device), settings
 

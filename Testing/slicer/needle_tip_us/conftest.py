@@ -86,6 +86,8 @@ def show(wait_until):
 def running(panel, stream, wait_until):
     """The panel, tracking the stream, whose first image was looked at."""
     panel.ui.volumeSelector.setCurrentNode(stream)
+    # YOLOT's tips are predicted for longer, so that a slow machine has the time to look.
+    panel.ui.modelComboBox.currentIndex = 0
     panel.ui.startButton.click()
     wait_until(lambda: panel.ui.stateLabel.text == LOST)
     return panel

@@ -193,14 +193,14 @@ def test_what_the_user_chooses_reaches_the_backend(needle_tip_us, stream, wait_u
     panel.logic.use(lambda: backend)
     panel.ui.volumeSelector.setCurrentNode(stream)
     panel.ui.thresholdSpinBox.value = 0.45
-    panel.ui.modelComboBox.currentIndex = 1
+    panel.ui.modelComboBox.currentIndex = 0
     panel.ui.deviceComboBox.currentIndex = 1
     panel.ui.weightsLineEdit.text = "mine.safetensors"
     panel.ui.associationCheckBox.checked = False
     panel.ui.startButton.click()
     wait_until(lambda: bool(backend.asked))
     _frame, options = backend.asked[0]
-    assert options == TrackOptions("mine.safetensors", "cpu", 0.45, "tipdet")
+    assert options == TrackOptions("mine.safetensors", "cpu", 0.45, "yolot")
     needle_tip_us.close(panel)
 
 
