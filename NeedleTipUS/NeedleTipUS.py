@@ -48,8 +48,8 @@ class NeedleTipUS(ScriptedLoadableModule):
             "for up to half a second; a tip that is lost is not drawn, and the panel says so.</p>"
             "<p><b>What it was tested on:</b> the detector is trained on simulated punctures and "
             "three images of a real one. Of the two real needles that were tried it finds the "
-            "coarse one in those three of six images, and the faint one in 10 of 65. It is research "
-            "software, not a medical device: do not guide a needle in a person by it.</p>"
+            "coarse one in those three of six images, and the faint one in 10 of 65. It is "
+            "research software, not a medical device: do not guide a needle in a person by it.</p>"
         )
         parent.acknowledgementText = _(
             "The networks follow Wang et al., 2024 (TipDet) and 2025 (YOLOT); boxes mark the tip's "
