@@ -53,9 +53,8 @@ def simulate_sequence(
     times_s = np.arange(settings.sequence.frames) / settings.sequence.fps
     scene = _draw_scene(settings, background, rng)
     shift = draw_shift(settings.tissue, times_s, rng)
-    sweep = None
-    if _chance(settings.sweep.share, rng):
-        sweep = Sweep(settings.sweep, scene.probe, _lines(settings, scene, rng), times_s, rng)
+    sweep = _draw_sweep(settings, scene, times_s, rng)
+    if sweep is not None:
         shift = shift + sweep.slid_px
     moving = TissueMotion(settings.tissue, scene.probe, shift, times_s, rng)
     puncture, echo = None, None
@@ -120,9 +119,14 @@ def _draw_scene(
     return _Scene(probe, spread, display, tissue, probe.shape[0] / depth_mm, background is not None)
 
 
-def _lines(settings: SimulationSettings, scene: _Scene, rng: np.random.Generator) -> np.ndarray:
-    """Draw bright lines into a scene, (samples, beams, 2)."""
-    return draw_lines(settings.tissue, scene.probe, scene.spread, scene.display.range_db, rng)
+def _draw_sweep(
+    settings: SimulationSettings, scene: _Scene, times_s: np.ndarray, rng: np.random.Generator
+) -> Sweep | None:
+    if not _chance(settings.sweep.share, rng):
+        return None
+    range_db = scene.display.range_db
+    lines = draw_lines(settings.tissue, scene.probe, scene.spread, range_db, rng)
+    return Sweep(settings.sweep, scene.probe, lines, times_s, rng)
 
 
 def _placed(
